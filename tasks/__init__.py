@@ -1,0 +1,1 @@
+"""What is done: one room per technology. See README.md for the map."""

@@ -1,0 +1,107 @@
+"""Equivalence classes over distinct weighted tuples.
+
+Everything that the lattice search asks (how many people share these labels, how many secrets do they have) has the
+same answer for rows that agree in all quasi-identifiers. Rows are therefore grouped once, into distinct tuples with
+weights, and the search never touches a row again. Grouping is associative: counts of parts of a table add up.
+
+A person may have several rows. `people` counts each row of a person with n rows as 1/n, so that the sum over a class
+never exceeds the number of different people in it: a class that reaches k this way holds at least k people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_MOST_KEYS = 2**62
+
+
+@dataclass(frozen=True)
+class Tuples:
+    """n distinct combinations of the q quasi-identifiers' leaves.
+
+    codes:  int32 (n, q), leaf codes by column.
+    rows:   int64 (n,), rows with the combination.
+    people: float64 (n,), at most the number of people with it.
+    secret_pairs: by sensitive column an int64 (m, 2): distinct pairs of tuple number and secret's code.
+    """
+
+    codes: np.ndarray
+    rows: np.ndarray
+    people: np.ndarray
+    secret_pairs: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Tuples merged by equal labels into c classes.
+
+    of_tuple: int64 (n,), the class of each tuple; rows, people: (c,) summed over tuples.
+    """
+
+    of_tuple: np.ndarray
+    rows: np.ndarray
+    people: np.ndarray
+    secret_pairs: dict[str, np.ndarray]
+
+    def distinct_secrets(self, column: str) -> np.ndarray:
+        """How many different values of a sensitive column each class has, int64 (c,)."""
+        pairs = self.secret_pairs[column]
+        codes = int(pairs[:, 1].max(initial=0)) + 1
+        merged = np.unique(self.of_tuple[pairs[:, 0]] * codes + pairs[:, 1])
+        return np.bincount(merged // codes, minlength=len(self.rows))
+
+
+def pack(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
+    """One int64 key for each row, equal where all columns are.
+
+    columns: int arrays (n,) with values in [0, size). Where the product of sizes leaves int64, the key so far is
+    replaced by its rank among the keys that occur.
+    """
+    key = np.zeros(len(columns[0]), dtype=np.int64)
+    span = 1
+    for column, size in zip(columns, sizes, strict=True):
+        if span * max(size, 1) > _MOST_KEYS:
+            distinct, key = np.unique(key, return_inverse=True)
+            span = len(distinct)
+        key = key * size + column
+        span *= max(size, 1)
+    return key
+
+
+def group(
+    leaf_codes: np.ndarray, sizes: Sequence[int], people: np.ndarray, secrets: dict[str, np.ndarray]
+) -> tuple[Tuples, np.ndarray]:
+    """Group rows into tuples; also returns the tuple of each row, int64 (rows,).
+
+    leaf_codes: int32 (rows, q) with sizes[j] different codes in column j.
+    people: float64 (rows,), what each row counts as a person.
+    secrets: int arrays (rows,) of codes by sensitive column.
+    """
+    keys = pack(list(leaf_codes.T), sizes)
+    _, first, of_row, rows = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    pairs = {name: np.unique(np.stack([of_row, codes], axis=1), axis=0) for name, codes in secrets.items()}
+    weights = np.bincount(of_row, weights=people, minlength=len(rows))
+    return Tuples(leaf_codes[first], rows, weights, pairs), of_row
+
+
+def merge(tuples: Tuples, labels: Sequence[np.ndarray], sizes: Sequence[int]) -> Classes:
+    """Merge tuples whose labels agree: labels[j] is int (n,) with sizes[j] different labels in column j."""
+    _, of_tuple = np.unique(pack(labels, sizes), return_inverse=True)
+    count = int(of_tuple.max(initial=-1)) + 1
+    return Classes(
+        of_tuple,
+        np.bincount(of_tuple, weights=tuples.rows, minlength=count).astype(np.int64),
+        np.bincount(of_tuple, weights=tuples.people, minlength=count),
+        tuples.secret_pairs,
+    )
+
+
+def person_weights(persons: np.ndarray | None, rows: int) -> np.ndarray:
+    """What each row counts as a person: 1/n for a person with n rows, 1 where rows are people; float64 (rows,)."""
+    if persons is None:
+        return np.ones(rows)
+    _, place, counts = np.unique(persons, return_inverse=True, return_counts=True)
+    return 1.0 / counts[place]

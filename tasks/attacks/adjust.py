@@ -1,0 +1,61 @@
+"""Choosing the next adjustment by trying each against the attack that set the score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.anonymization import ladder
+from tasks.anonymization.anonymizer import anonymize
+from tasks.anonymization.ladder import Step, Trial
+from tasks.anonymization.plan import Plan
+from tasks.attacks import attack
+from tasks.attacks.adversary import declare
+from tasks.attacks.score import Scorecard, score
+from tasks.attacks.targets import Targets
+from tasks.common.errors import ThresholdNotReached
+from tasks.common.policy import Policy
+from tasks.common.seeds import generator
+
+
+def next_step(
+    train: pa.Table,
+    persons: np.ndarray | None,
+    people: dict[str, Targets],
+    policy: Policy,
+    plan: Plan,
+    card: Scorecard,
+    loss: float,
+    seed: int,
+) -> Step | None:
+    """The adjustment that answers the worst attack best, or None where no rung is left that helps.
+
+    people: targets `released` and `control`. loss: utility loss of the release that the scorecard is about.
+    """
+    name = card.worst
+    adversary = next(a for a in declare(policy, _released(policy, plan)) if a.name == name)
+
+    def measure(candidate: Plan) -> Trial | None:
+        released = _released(policy, candidate)
+        same = next((a for a in declare(policy, released) if a.name == name), None)
+        if same is None:
+            return None
+        try:
+            made = anonymize(train, persons, policy, candidate, generator(seed, "try", "anonymize"))
+        except ThresholdNotReached:
+            return None
+        rng = generator(seed, "try", name)
+        evidence = attack.run(same, made.table, people["released"], people["control"], policy, candidate.rounding, rng)
+        # As many attacks as the score card has share the confidence.
+        each = 1 - (1 - card.confidence) / len(card.attacks)
+        return Trial(score([evidence], card.threshold, each).worst_finding.high, made.account.utility_loss)
+
+    diversify = adversary.secret in policy.sensitive
+    candidates = ladder.rungs(policy, plan, train, secret=adversary.secret, diversify=diversify)
+    now = Trial(card.worst_finding.high, loss)
+    step = ladder.best(candidates, now, card.threshold, measure)
+    return step.model_copy(update={"attack": name}) if step else None
+
+
+def _released(policy: Policy, plan: Plan) -> list[str]:
+    return [name for name in policy.released if name not in plan.dropped]

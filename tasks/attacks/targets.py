@@ -1,0 +1,74 @@
+"""Whom to attack: one row for each person, half of the weight on the people who stand out.
+
+Averages hide the patients at risk: most rows have look-alikes, outliers do not (Meeus et al. 2023, ESORICS, "Achilles'
+heels"). The people whose row is farthest from its neighbours are therefore a stratum of their own with half of the
+weight, in the release as in the control.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.attacks import neighbours, space
+from tasks.common.policy import Policy
+
+OUTLIER_SHARE = 0.2
+_NEIGHBOUR = 5
+_REFERENCE_ROWS = 4_000
+
+
+@dataclass(frozen=True)
+class Targets:
+    """People to attack: their rows (typed, as the original has them) and which of them stand out, bool (rows,)."""
+
+    rows: pa.Table
+    outlier: np.ndarray
+
+
+def choose(
+    people: dict[str, tuple[pa.Table, np.ndarray | None]], most: int, policy: Policy, rng: np.random.Generator
+) -> dict[str, Targets]:
+    """Targets from each group of people, at most `most` from a group, outliers by one yardstick for all groups.
+
+    people: by name of the group its typed rows and person codes (None where each row is a person).
+    """
+    one_each = {name: _one_row_each(*group, rng) for name, group in people.items()}
+    everyone = pa.concat_tables(one_each.values())
+    distance = _isolation(everyone, policy, rng)
+    limit = np.quantile(distance, 1 - OUTLIER_SHARE)
+    chosen, start = {}, 0
+    for name, rows in one_each.items():
+        outlier = distance[start : start + rows.num_rows] > limit
+        start += rows.num_rows
+        kept = _thin(outlier, most, rng)
+        chosen[name] = Targets(rows.take(pa.array(kept)), outlier[kept])
+    return chosen
+
+
+def _one_row_each(rows: pa.Table, persons: np.ndarray | None, rng: np.random.Generator) -> pa.Table:
+    if persons is None:
+        return rows
+    order = rng.permutation(len(persons))
+    _, first = np.unique(persons[order], return_index=True)
+    return rows.take(pa.array(np.sort(order[first])))
+
+
+def _isolation(everyone: pa.Table, policy: Policy, rng: np.random.Generator) -> np.ndarray:
+    """Distance of each row to its fifth neighbour in a sample of all rows; only the ranking matters."""
+    sample = rng.permutation(everyone.num_rows)[:_REFERENCE_ROWS]
+    exact = policy.model_copy(update={"columns": {n: c.as_released_exactly() for n, c in policy.columns.items()}})
+    reference = everyone.take(pa.array(np.sort(sample)))
+    return neighbours.nearest_distances(
+        space.build(everyone, reference, everyone.column_names, exact, {}), _NEIGHBOUR
+    )
+
+
+def _thin(outlier: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of at most `most` targets, half of them outliers where there are so many."""
+    picked = []
+    for stratum in (np.flatnonzero(outlier), np.flatnonzero(~outlier)):
+        picked.append(rng.permutation(stratum)[: most // 2])
+    return np.sort(np.concatenate(picked))

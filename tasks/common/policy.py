@@ -1,0 +1,394 @@
+"""The policy: what a table's columns mean, with whom it is shared, and what has to hold before it is.
+
+One YAML file drives the data flow. `tasks.common.policy_file` reads it; this module says what it may contain.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from tasks.common.values import Value, content_hash
+
+# Largest acceptable risk by sharing context, as the probability 1/n of a smallest group of n.
+# public: European Medicines Agency, External guidance on Policy 0070 (2018), 5.4 (0.09, n = 11). controlled and enclave:
+# El Emam, Guide to the De-Identification of Personal Health Information (2013), ch. 18 (n = 5 and n = 3).
+THRESHOLDS = {"public": 0.09, "controlled": 0.20, "enclave": 0.33}
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Leaf = str | int | float | bool | None
+
+
+class Role(StrEnum):
+    """What a column tells about a person."""
+
+    DIRECT = "direct"  # names the person: removed
+    QUASI = "quasi"  # known to others and narrowing in combination: generalized
+    SENSITIVE = "sensitive"  # what must not be learned about a person: protected by diversity, attacked by inference
+    OTHER = "other"  # neither; released, and attacked all the same
+    DROP = "drop"  # not needed by anyone: removed
+
+
+class Kind(StrEnum):
+    """How a column's values are read."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+    DATE = "date"
+    TEXT = "text"  # free text; only for columns that are removed
+
+
+class Intervals(Value):
+    """Numbers become intervals [a, a + width), one level for each width; beyond min and max they are open."""
+
+    intervals: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _widths_nest(self) -> Self:
+        for narrow, wide in zip(self.intervals, self.intervals[1:], strict=False):
+            ratio = wide / narrow
+            if ratio <= 1 or abs(ratio - round(ratio)) > 1e-9:
+                raise ValueError(
+                    f"each interval width has to be a multiple of the one before, but {wide:g} is none of {narrow:g}"
+                )
+        if self.min is not None and self.max is not None:
+            steps = (self.max - self.min) / self.intervals[0]
+            if steps <= 0 or abs(steps - round(steps)) > 1e-9:
+                raise ValueError(f"max - min has to be a positive multiple of the first width {self.intervals[0]:g}")
+        return self
+
+
+class Groups(Value):
+    """Values become named groups, one mapping for each level; a later level groups the names of the one before."""
+
+    groups: tuple[dict[str, tuple[Leaf, ...]], ...] = Field(min_length=1)
+
+
+class Prefix(Value):
+    """Codes keep only their first characters, one level for each length: postcodes, ICD codes."""
+
+    prefix: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+
+    @field_validator("prefix")
+    @classmethod
+    def _shrinks(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if any(later >= earlier for earlier, later in zip(lengths, lengths[1:], strict=False)):
+            raise ValueError("prefix lengths have to shrink from level to level, as in [4, 3, 2]")
+        return lengths
+
+
+DatePart = Literal["week", "month", "quarter", "year", "decade"]
+
+
+class Dates(Value):
+    """Dates become weeks, months, quarters, years or decades, one level for each."""
+
+    dates: tuple[DatePart, ...] = Field(min_length=1)
+
+    @field_validator("dates")
+    @classmethod
+    def _coarsens(cls, parts: tuple[DatePart, ...]) -> tuple[DatePart, ...]:
+        order = ["week", "month", "quarter", "year", "decade"]
+        ranks = [order.index(part) for part in parts]
+        if ranks != sorted(set(ranks)):
+            raise ValueError(f"date parts have to coarsen from level to level, in the order {', '.join(order)}")
+        if "week" in parts and len(parts) > 1:
+            raise ValueError("weeks do not nest in months or years; use `week` alone")
+        return parts
+
+
+class HierarchyFile(Value):
+    """A file in ARX's format: a line for each value, its levels from the value itself upwards, `;` between them."""
+
+    csv: Path
+    sha256: str | None = Field(None, description="Of the file; filled in when the policy is read.")
+
+
+class AllOrNothing(Value):
+    """No level between the value itself and `*`. Written `hierarchy: all-or-nothing`."""
+
+
+def _hierarchy_form(value: Any) -> str:
+    if value == "all-or-nothing" or isinstance(value, AllOrNothing):
+        return "all-or-nothing"
+    known = ("intervals", "groups", "prefix", "dates", "csv")
+    for form in known:
+        if (isinstance(value, dict) and form in value) or hasattr(value, form):
+            return form
+    return "unknown"
+
+
+HierarchySpec = Annotated[
+    Annotated[Intervals, Tag("intervals")]
+    | Annotated[Groups, Tag("groups")]
+    | Annotated[Prefix, Tag("prefix")]
+    | Annotated[Dates, Tag("dates")]
+    | Annotated[HierarchyFile, Tag("csv")]
+    | Annotated[AllOrNothing, Tag("all-or-nothing")],
+    Discriminator(
+        _hierarchy_form,
+        custom_error_type="hierarchy",
+        custom_error_message=(
+            "a hierarchy has one of the keys `intervals`, `groups`, `prefix`, `dates`, `csv`, "
+            "or is the word `all-or-nothing`"
+        ),
+    ),
+]
+
+
+class Column(Value):
+    """One column of the table."""
+
+    role: Role
+    kind: Kind = Kind.CATEGORICAL
+    hierarchy: HierarchySpec | None = Field(None, description="How a quasi-identifier is generalized.")
+    weight: Annotated[float, Field(gt=0)] = Field(1.0, description="How much losing detail here matters.")
+    round: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Numeric, not quasi: released as multiples of this."
+    )
+    range: tuple[float, float] | None = Field(None, description="Numeric: values outside are an input error.")
+    missing: Share = Field(1.0, description="Largest share of missing values that is no input error.")
+
+    @field_validator("hierarchy", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return AllOrNothing() if value == "all-or-nothing" else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.role is Role.QUASI and self.hierarchy is None:
+            raise ValueError(
+                "a quasi-identifier without a hierarchy; add `hierarchy:` (`all-or-nothing` is the shortest), "
+                "or let `secured policy draft` propose one"
+            )
+        if self.hierarchy is not None and self.role is not Role.QUASI:
+            raise ValueError(f"only a quasi-identifier has a hierarchy, but the role is `{self.role}`")
+        if self.kind is Kind.TEXT and self.role not in {Role.DIRECT, Role.DROP}:
+            raise ValueError("free text is never released; give it the role `direct` or `drop`")
+        needs = {Intervals: Kind.NUMERIC, Dates: Kind.DATE}.get(type(self.hierarchy))
+        if needs is not None and self.kind is not needs:
+            raise ValueError(f"this hierarchy needs `kind: {needs}`, but the kind is `{self.kind}`")
+        for key in ("round", "range"):
+            if getattr(self, key) is not None and self.kind is not Kind.NUMERIC:
+                raise ValueError(f"`{key}` needs `kind: numeric`")
+        if self.round is not None and self.role is Role.QUASI:
+            raise ValueError("`round` is for columns that are not generalized; a quasi-identifier has its hierarchy")
+        return self
+
+
+    def as_released_exactly(self) -> Column:
+        """The same column without generalization, for comparing original rows with each other."""
+        return Column(role=Role.OTHER, kind=self.kind) if self.kind is not Kind.TEXT else self
+
+
+class Criteria(Value):
+    """What holds for every equivalence class of the release, and how much may be suppressed to get there."""
+
+    k: Annotated[int, Field(ge=2)] = Field(5, description="k-anonymity: least number of people in a class.")
+    l: dict[str, Annotated[int, Field(ge=2)]] = Field(  # noqa: E741 - the field's own name
+        default_factory=dict, description="Distinct l-diversity by sensitive column."
+    )
+    suppression: Share = Field(0.05, description="Largest share of rows that may be left out.")
+
+
+class Holdout(Value):
+    """People the release never sees. Attacks on them show what is learned about anyone."""
+
+    working: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    sealed: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+
+
+class Inference(Value):
+    """Guess a secret from everything else that is known of a person."""
+
+    secrets: tuple[str, ...] | None = Field(None, description="Columns to guess; the sensitive ones if not given.")
+    tolerance: Share = Field(0.05, description="Numeric secrets: a guess this close, as a share of the range, is right.")
+
+
+class Linkability(Value):
+    """Join two sets of facts about one person through the release."""
+
+    left: tuple[str, ...] | None = Field(None, description="Columns that one source knows.")
+    right: tuple[str, ...] | None = Field(None, description="Columns that the other knows; no overlap with `left`.")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if (self.left is None) != (self.right is None):
+            raise ValueError("give both `left` and `right`, or neither")
+        if both := set(self.left or ()) & set(self.right or ()):
+            raise ValueError(f"{', '.join(sorted(both))} cannot be in both `left` and `right`")
+        return self
+
+
+class Attacks(Value):
+    """How the release is attacked."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="Of all intervals together.")
+    trials: Annotated[int, Field(ge=100)] = Field(20_000, description="Most targets a side; fewer if there are fewer.")
+    holdout: Holdout = Holdout()
+    inference: Inference = Inference()
+    linkability: Linkability = Linkability()
+
+
+class Adjust(Value):
+    """How far the flow may go to reach the threshold."""
+
+    rungs: Annotated[int, Field(ge=0, le=50)] = Field(12, description="Most adjustments.")
+    margin: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2,
+        description="Share of the threshold kept in reserve while adjusting, since the sealed control decides afresh.",
+    )
+
+
+class Downstream(Value):
+    """The question the data shall answer: a classifier of `target`, which measures usefulness and bias."""
+
+    target: str
+    positive: Leaf = Field(description="The value of `target` that the classifier looks for.")
+    features: tuple[str, ...] | None = Field(
+        None, description="Columns it learns from; if not given, all released ones that are not sensitive."
+    )
+
+
+class Volume(Value):
+    """How many rows are enough."""
+
+    tolerance: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.01, description="AUC that more rows would still gain.")
+    max_factor: Annotated[float, Field(ge=1, le=100)] = Field(3.0, description="Most rows, as a multiple of the release.")
+
+
+class Synthesis(Value):
+    """CTGAN, trained on the anonymized release.
+
+    The defaults differ from the paper's (500 rows a batch, packs of 10, log frequencies), which suit large tables with
+    strong relations: on hospital tables of some thousand rows with a rare outcome small batches, no packing and true
+    frequencies keep the outcome's rate and its relation to the other columns.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 60
+    batch: Annotated[int, Field(ge=20, multiple_of=20)] = 200
+    pack: Annotated[int, Field(ge=1)] = Field(1, description="Rows that the discriminator judges together.")
+    log_frequency: bool = Field(False, description="Whether rare categories are trained more often than they occur.")
+    rows: Annotated[int, Field(ge=0)] | None = Field(None, description="Rows to add; by learning curve if not given.")
+
+    @model_validator(mode="after")
+    def _packs_fill_batches(self) -> Self:
+        if self.batch % self.pack:
+            raise ValueError(f"`batch` has to be a multiple of `pack`, but {self.batch} is none of {self.pack}")
+        return self
+
+
+class Fairness(Value):
+    """Bias of the downstream model between groups of people."""
+
+    protected: tuple[str, ...] = Field(min_length=1)
+    tolerance: Share = Field(0.05, description="Largest acceptable difference of rates between groups.")
+
+
+class Policy(Value):
+    """Everything the data flow needs to know. Paths are absolute once read from a file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+    description: str = ""
+    table: Path | None = Field(None, description="The table, relative to this file; the command line may name another.")
+    person: str | None = Field(None, description="Direct identifier of the person; rows of one person stay together.")
+    exclude: dict[str, tuple[Leaf, ...]] = Field(default_factory=dict, description="Rows with these values are left out.")
+    context: str = Field("public", description="With whom it is shared; decides the threshold.")
+    thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=dict, description="More sharing contexts, or other thresholds."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    columns: dict[str, Column] = Field(min_length=1)
+    criteria: Criteria = Criteria()
+    attacks: Attacks = Attacks()
+    adjust: Adjust = Adjust()
+    downstream: Downstream | None = None
+    volume: Volume = Volume()
+    synthesis: Synthesis = Synthesis()
+    fairness: Fairness | None = None
+
+    @property
+    def threshold(self) -> float:
+        """Largest acceptable risk in the policy's sharing context."""
+        return (THRESHOLDS | self.thresholds)[self.context]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what the policy says, wherever its files lie."""
+        said = self.model_dump(mode="json", exclude={"table": True, "columns": {"__all__": {"hierarchy": {"csv"}}}})
+        return content_hash(said)
+
+    def named(self, *roles: Role) -> list[str]:
+        """Columns with one of these roles, in the policy's order."""
+        return [name for name, column in self.columns.items() if column.role in roles]
+
+    @property
+    def quasi(self) -> list[str]:
+        """Quasi-identifiers."""
+        return self.named(Role.QUASI)
+
+    @property
+    def sensitive(self) -> list[str]:
+        """Sensitive columns."""
+        return self.named(Role.SENSITIVE)
+
+    @property
+    def released(self) -> list[str]:
+        """Columns that a release has, in the policy's order."""
+        return self.named(Role.QUASI, Role.SENSITIVE, Role.OTHER)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Columns that inference attacks guess."""
+        return list(self.attacks.inference.secrets or self.sensitive)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        if self.context not in THRESHOLDS | self.thresholds:
+            known = ", ".join(THRESHOLDS | self.thresholds)
+            raise ValueError(f"unknown context `{self.context}`; known are {known}, others go under `thresholds:`")
+        if not self.released:
+            raise ValueError("no column would be released; at least one has to be quasi, sensitive or other")
+        if not self.quasi:
+            raise ValueError("no column is a quasi-identifier; without one there is nothing to generalize")
+        for place, names, allowed in self._mentions():
+            for name in names:
+                if name not in self.columns:
+                    raise ValueError(f"{place} names `{name}`, which is not under `columns:`")
+                if name not in allowed:
+                    raise ValueError(f"{place} names `{name}`, whose role `{self.columns[name].role}` does not fit")
+        return self
+
+    def _mentions(self) -> list[tuple[str, list[str], list[str]]]:
+        """Where the policy names columns: (place, names there, names that may be there)."""
+        released, everything = self.released, list(self.columns)
+        link = self.attacks.linkability
+        return [
+            ("person", [self.person] if self.person else [], self.named(Role.DIRECT)),
+            ("exclude", list(self.exclude), everything),
+            ("criteria.l", list(self.criteria.l), self.sensitive),
+            ("attacks.inference.secrets", list(self.attacks.inference.secrets or ()), released),
+            ("attacks.linkability", [*(link.left or ()), *(link.right or ())], released),
+            ("downstream.target", [self.downstream.target] if self.downstream else [], released),
+            ("downstream.features", list(self.downstream.features or ()) if self.downstream else [], released),
+            ("fairness.protected", list(self.fairness.protected) if self.fairness else [], released),
+        ]
+
+    @property
+    def features(self) -> list[str]:
+        """Columns that the downstream model learns from."""
+        assert self.downstream is not None, "features are asked for only where there is a downstream model"
+        wanted = self.downstream.features or self.named(Role.QUASI, Role.OTHER)
+        return [name for name in wanted if name != self.downstream.target]
+
+    @model_validator(mode="after")
+    def _fairness_has_a_model(self) -> Self:
+        if self.fairness and not self.downstream:
+            raise ValueError("`fairness:` needs `downstream:`, whose model it measures")
+        if self.fairness and self.downstream and self.downstream.target in self.fairness.protected:
+            raise ValueError("the target of `downstream:` cannot be protected at the same time")
+        return self

@@ -1,0 +1,157 @@
+"""Reading a policy from YAML, so that every complaint names the file and the line."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tasks.common.errors import InputError, PolicyError
+from tasks.common.policy import HierarchyFile, Policy
+
+Path_ = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which only true and false are booleans: `no` is a clinic's answer, not False."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+
+
+def read(path: Path | str) -> Policy:
+    """Read and check a policy; paths in it become absolute.
+
+    Raises:
+        InputError: the file is missing or not text.
+        PolicyError: the YAML is broken, or says something impossible; the message names the line.
+    """
+    path = Path(path)
+    text = _text(path)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise PolicyError(f"{path}, line {line}: this is not YAML: {error.problem}") from error
+    lines: dict[Path_, int] = {}
+    _note_lines(node, (), lines, path)
+    document = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    if not isinstance(document, dict):
+        raise PolicyError(f"{path}: a policy is a mapping with `name:` and `columns:`; see `secured policy schema`")
+    try:
+        policy = Policy.model_validate(document)
+    except ValidationError as error:
+        raise PolicyError(_complaints(error, lines, path)) from error
+    return _absolute(policy, path.absolute().parent)
+
+
+def schema() -> str:
+    """The JSON Schema of a policy, for editors that complete and check YAML."""
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema()}, indent=2)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"there is no policy at {path}; `secured policy draft TABLE` writes a first one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text: {_reason(error)}") from error
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or "unreadable" if isinstance(error, OSError) else f"byte {error.start} is none"
+
+
+def _note_lines(node: yaml.Node | None, at: Path_, lines: dict[Path_, int], path: Path) -> None:
+    """Remember the line of every key and item; refuse a key that stands twice."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*at, str(key.value))
+            if place in lines:
+                raise PolicyError(f"{path}, line {key.start_mark.line + 1}: `{key.value}` stands here a second time")
+            lines[place] = key.start_mark.line + 1
+            _note_lines(value, place, lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*at, index)] = value.start_mark.line + 1
+            _note_lines(value, (*at, index), lines, path)
+
+
+def _complaints(error: ValidationError, lines: dict[Path_, int], path: Path) -> str:
+    told = []
+    for problem in error.errors(include_url=False):
+        place = tuple(part for part in problem["loc"] if part not in {"[key]"})
+        told.append(f"{path}, line {_line(place, lines)}: {_sentence(place, problem, lines)}")
+    return "\n".join(dict.fromkeys(told))
+
+
+def _line(place: Path_, lines: dict[Path_, int]) -> int:
+    place = _written(place, lines)
+    return lines.get(place, 1)
+
+
+def _written(place: Path_, lines: dict[Path_, int]) -> Path_:
+    """The part of pydantic's location that stands in the file (it also names union members)."""
+    kept: Path_ = ()
+    for part in place:
+        if (*kept, part) in lines:
+            kept = (*kept, part)
+    return kept
+
+
+def _sentence(place: Path_, problem: Any, lines: dict[Path_, int]) -> str:
+    where = ".".join(str(part) for part in _written(place, lines)) or "policy"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key `{place[-1]}`{_did_you_mean(str(place[-1]))}"
+    if problem["type"] == "missing":
+        return f"{where}: `{place[-1]}:` is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}"
+
+
+def _did_you_mean(key: str) -> str:
+    names: set[str] = set()
+    _collect_properties(Policy.model_json_schema(), names)
+    close = difflib.get_close_matches(key, sorted(names), n=1)
+    return f"; did you mean `{close[0]}`?" if close else "; see `secured policy schema` for the known ones"
+
+
+def _collect_properties(schema: Any, names: set[str]) -> None:
+    if isinstance(schema, dict):
+        names.update(schema.get("properties", {}))
+        for value in schema.values():
+            _collect_properties(value, names)
+    elif isinstance(schema, list):
+        for value in schema:
+            _collect_properties(value, names)
+
+
+def _absolute(policy: Policy, folder: Path) -> Policy:
+    """The same policy with the paths in it made absolute from the policy's folder."""
+    columns = {
+        name: column.model_copy(update={"hierarchy": _found(column.hierarchy, folder, name)})
+        if isinstance(column.hierarchy, HierarchyFile)
+        else column
+        for name, column in policy.columns.items()
+    }
+    table = (folder / policy.table).resolve() if policy.table else None
+    return policy.model_copy(update={"columns": columns, "table": table})
+
+
+def _found(hierarchy: HierarchyFile, folder: Path, column: str) -> HierarchyFile:
+    file = (folder / hierarchy.csv).resolve()
+    try:
+        return HierarchyFile(csv=file, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+    except OSError as error:
+        raise InputError(f"column `{column}`: its hierarchy {file} cannot be read ({error.strerror})") from error

@@ -1,0 +1,121 @@
+"""Reading a table the way its policy says: each column as its kind, rows that the policy excludes left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.common.errors import PolicyError, TableError
+from tasks.common.policy import Column, Kind, Leaf, Policy
+from tasks.common.table import Table
+
+ARROW_TYPES = {Kind.NUMERIC: pa.float64(), Kind.CATEGORICAL: pa.string(), Kind.DATE: pa.date32(), Kind.TEXT: pa.string()}
+_NAMED_ROWS = 3
+
+
+def read(table: Table, policy: Policy, columns: list[str] | None = None) -> pa.Table:
+    """The columns (those that are released, if none are named), each as its kind: float64, string or date32.
+
+    Raises:
+        PolicyError: the table lacks a column.
+        TableError: values are not of their column's kind.
+    """
+    columns = policy.released if columns is None else columns
+    require_columns(table, columns)
+    raw = table.read(columns)
+    return pa.table({name: as_kind(raw[name], name, policy.columns[name]) for name in columns})
+
+
+def included_rows(table: Table, policy: Policy) -> np.ndarray:
+    """Positions of the rows that the policy does not exclude, int64."""
+    if not policy.exclude:
+        return np.arange(table.rows, dtype=np.int64)
+    kept = np.ones(table.rows, dtype=bool)
+    frame = read(table, policy, list(policy.exclude))
+    for name, leaves in policy.exclude.items():
+        kept &= ~_matches(frame[name], leaves)
+    if not kept.any():
+        raise TableError(f"`exclude:` leaves no row of {table.path.name}")
+    return np.flatnonzero(kept).astype(np.int64)
+
+
+def require_columns(table: Table, columns: list[str]) -> None:
+    """Complain of columns that the policy names and the table lacks.
+
+    Raises:
+        PolicyError: at least one is not there.
+    """
+    if lacking := [name for name in columns if name not in table.columns]:
+        raise PolicyError(
+            f"{table.path.name} has no column {_quoted(lacking)}; it has {_quoted(list(table.columns))}"
+        )
+
+
+def as_kind(values: pa.ChunkedArray, name: str, column: Column) -> pa.ChunkedArray:
+    """Values as the column's kind.
+
+    Raises:
+        TableError: some are not; the message counts them and names the first rows.
+    """
+    wanted = ARROW_TYPES[column.kind]
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if column.kind is Kind.DATE and pa.types.is_string(values.type):
+        return _checked(values, _dates(values), name, column)
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+    try:
+        return values.cast(wanted, safe=column.kind is not Kind.DATE)
+    except pa.ArrowInvalid:
+        return _checked(values, _each(values, wanted), name, column)
+    except pa.ArrowNotImplementedError:
+        raise TableError(f"column `{name}` holds {values.type}, which cannot be read as {column.kind}") from None
+
+
+def _matches(values: pa.ChunkedArray, leaves: tuple[Leaf, ...]) -> np.ndarray:
+    found = np.zeros(len(values), dtype=bool)
+    for leaf in leaves:
+        if leaf is None:
+            found |= values.is_null().to_numpy()
+        else:
+            wanted = pa.scalar(str(leaf)).cast(values.type)
+            found |= pc.fill_null(pc.equal(values, wanted), False).to_numpy()
+    return found
+
+
+def _dates(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.strptime(values, format="%Y-%m-%d", unit="s", error_is_null=True).cast(pa.date32())
+
+
+def _each(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Cast distinct values one by one, null where it fails. Slow, and only for the error message."""
+    distinct = values.combine_chunks().dictionary_encode()
+    casts = [_cast_or_null(value, wanted) for value in distinct.dictionary]
+    return pa.chunked_array([pa.array(casts, type=wanted).take(distinct.indices)])
+
+
+def _cast_or_null(value: pa.Scalar, wanted: pa.DataType) -> pa.Scalar | None:
+    try:
+        return value.cast(wanted)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _checked(raw: pa.ChunkedArray, cast: pa.ChunkedArray, name: str, column: Column) -> pa.ChunkedArray:
+    failed = np.flatnonzero(cast.is_null().to_numpy() & ~raw.is_null().to_numpy())
+    if len(failed):
+        raise TableError(
+            f"column `{name}` is {column.kind} in the policy, but {len(failed)} of its {len(raw)} values are not "
+            f"(first in {_rows(failed)}); correct them, or change its `kind:`"
+        )
+    return cast
+
+
+def _rows(positions: np.ndarray) -> str:
+    shown = ", ".join(str(position + 1) for position in positions[:_NAMED_ROWS])
+    return f"row{'s' if len(positions) > 1 else ''} {shown}"
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,181 @@
+"""A table as a handle: where it lies, what it holds, how many rows; never the rows themselves.
+
+Handles are what tasks exchange. A handle may select rows of its file, so that a hold-out is a list of row numbers and
+no second copy of patients' data comes to lie anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from tasks.common.errors import InputError, StorageError, TableError
+from tasks.common.values import Value
+
+MISSING_WORDS = ["", "NA", "N/A", "NULL", "null", "NaN", "nan"]
+_ENCODING_CHUNK = 1 << 24
+
+
+class Table(Value):
+    """A CSV or Parquet file, or some of its rows.
+
+    `sha256` is of the file's bytes, `selection` a .npy file of int64 row numbers in the order they are wanted.
+    """
+
+    path: Path
+    sha256: str
+    rows: int
+    columns: tuple[str, ...]
+    selection: Path | None = None
+    selection_sha256: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What the table holds, wherever it lies."""
+        return f"{self.sha256}:{self.selection_sha256 or 'all'}"
+
+    def row_numbers(self) -> np.ndarray:
+        """Which rows of the file these are, int64 of shape (rows,)."""
+        if self.selection is None:
+            return np.arange(self.rows, dtype=np.int64)
+        return np.load(_still_there(self.selection), allow_pickle=False)
+
+    def read(self, columns: list[str] | None = None) -> pa.Table:
+        """The rows. CSV columns come as strings, Parquet columns as they are stored.
+
+        Raises:
+            StorageError: the file is gone.
+            InputError: it is not a readable table any more.
+        """
+        table = _read(_still_there(self.path), columns)
+        return table if self.selection is None else table.take(pa.array(self.row_numbers()))
+
+
+def open_table(path: Path | str) -> Table:
+    """A handle on a CSV or Parquet file.
+
+    Raises:
+        InputError: the file is missing, empty, or neither CSV nor Parquet, or text that is not UTF-8.
+        TableError: it has no rows, no columns, or two columns of one name.
+    """
+    path = Path(path).expanduser().absolute()
+    if not path.is_file():
+        raise InputError(f"there is no table at {path}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
+    if _is_parquet(path):
+        metadata = _parquet(path).metadata
+        names, rows = list(metadata.schema.to_arrow_schema().names), metadata.num_rows
+    else:
+        _check_utf8(path)
+        table = _read_csv(path, None)
+        names, rows = table.column_names, table.num_rows
+    _check_names(path, names)
+    if rows == 0:
+        raise TableError(f"{path} has columns but no rows")
+    return Table(path=path, sha256=file_hash(path), rows=rows, columns=tuple(names))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TableError(f"{path} has more than one column called {', '.join(f'`{name}`' for name in twice)}")
+    if not names or any(not name.strip() for name in names):
+        raise TableError(f"{path} has a column without a name; the first line of a CSV file has to name the columns")
+
+
+def _still_there(path: Path) -> Path:
+    if not path.is_file():
+        raise StorageError(f"{path} is gone, though an earlier step left it there; run again with --fresh")
+    return path
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} starts like Parquet but is damaged or cut off") from error
+
+
+def _read(path: Path, columns: list[str] | None) -> pa.Table:
+    if not _is_parquet(path):
+        return _read_csv(path, columns)
+    file = _parquet(path)
+    try:
+        return file.read(columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} starts like Parquet but is damaged or cut off") from error
+
+
+def _read_csv(path: Path, columns: list[str] | None) -> pa.Table:
+    names = _csv_header(path)
+    _check_names(path, names)
+    try:
+        return pa_csv.read_csv(
+            path,
+            parse_options=pa_csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=columns or [],
+                null_values=MISSING_WORDS,
+                strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowException as error:
+        raise InputError(f"{path} is not a regular CSV file{_row_of(error)}") from None
+
+
+def _row_of(error: pa.ArrowException) -> str:
+    """Which row arrow stumbled on, without the row's content, which its message would show."""
+    text = str(error)
+    if "Expected" in text and "columns" in text:
+        return ": " + text.split("CSV parse error: ")[-1].split(" columns")[0] + " columns in that row"
+    return ""
+
+
+def _csv_header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline().rstrip("\r\n")
+    return [name.strip().strip('"') for name in first.split(_delimiter(path))]
+
+
+def _delimiter(path: Path) -> str:
+    with path.open(encoding="utf-8-sig") as file:
+        first = file.readline()
+    return max(",;\t|", key=first.count)
+
+
+def _check_utf8(path: Path) -> None:
+    done = 0
+    with path.open("rb") as file:
+        tail = b""
+        while chunk := file.read(_ENCODING_CHUNK):
+            data = tail + chunk
+            try:
+                data.decode("utf-8")
+                tail = b""
+            except UnicodeDecodeError as error:
+                if error.end == len(data) and len(data) - error.start < 4 and len(chunk) == _ENCODING_CHUNK:
+                    tail = data[error.start :]
+                else:
+                    raise InputError(
+                        f"{path} is neither Parquet nor UTF-8 text (byte {done - len(tail) + error.start} is not); "
+                        f"convert it first, for example: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}"
+                    ) from None
+            done += len(chunk)

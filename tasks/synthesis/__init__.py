@@ -1,0 +1,1 @@
+"""Synthetic rows learned from an anonymized release, to bring it to a useful volume."""
