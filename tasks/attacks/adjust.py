@@ -21,7 +21,8 @@ from tasks.common.seeds import generator
 def next_step(
     train: pa.Table,
     persons: np.ndarray | None,
-    people: dict[str, Targets],
+    released_people: Targets,
+    control: Targets,
     policy: Policy,
     plan: Plan,
     card: Scorecard,
@@ -30,7 +31,7 @@ def next_step(
 ) -> Step | None:
     """The adjustment that answers the worst attack best, or None where no rung is left that helps.
 
-    people: targets `released` and `control`. loss: utility loss of the release that the scorecard is about.
+    loss: utility loss of the release that the scorecard is about.
     """
     name = card.worst
     adversary = next(a for a in declare(policy, _released(policy, plan)) if a.name == name)
@@ -45,7 +46,7 @@ def next_step(
         except ThresholdNotReached:
             return None
         rng = generator(seed, "try", name)
-        evidence = attack.run(same, made.table, people["released"], people["control"], policy, candidate.rounding, rng)
+        evidence = attack.run(same, made.table, released_people, control, policy, candidate.rounding, rng)
         # As many attacks as the score card has share the confidence.
         each = 1 - (1 - card.confidence) / len(card.attacks)
         return Trial(score([evidence], card.threshold, each).worst_finding.high, made.account.utility_loss)

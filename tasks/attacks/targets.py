@@ -28,32 +28,45 @@ class Targets:
     outlier: np.ndarray
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Positions of the chosen rows in their group, int64 (n,), and which of them stand out, bool (n,)."""
+
+    positions: np.ndarray
+    outlier: np.ndarray
+
+    def of(self, rows: pa.Table) -> Targets:
+        """The chosen of the group's typed rows."""
+        return Targets(rows.take(pa.array(self.positions)), self.outlier)
+
+
 def choose(
-    people: dict[str, tuple[pa.Table, np.ndarray | None]], most: int, policy: Policy, rng: np.random.Generator
-) -> dict[str, Targets]:
+    groups: list[tuple[pa.Table, np.ndarray | None]], most: int, policy: Policy, rng: np.random.Generator
+) -> list[Choice]:
     """Targets from each group of people, at most `most` from a group, outliers by one yardstick for all groups.
 
-    people: by name of the group its typed rows and person codes (None where each row is a person).
+    groups: typed rows and person codes (None where each row is a person).
     """
-    one_each = {name: _one_row_each(*group, rng) for name, group in people.items()}
-    everyone = pa.concat_tables(one_each.values())
+    positions = [_one_row_each(persons, rows.num_rows, rng) for rows, persons in groups]
+    everyone = pa.concat_tables(
+        [rows.take(pa.array(kept)) for (rows, _), kept in zip(groups, positions, strict=True)]
+    )
     distance = _isolation(everyone, policy, rng)
-    limit = np.quantile(distance, 1 - OUTLIER_SHARE)
-    chosen, start = {}, 0
-    for name, rows in one_each.items():
-        outlier = distance[start : start + rows.num_rows] > limit
-        start += rows.num_rows
-        kept = _thin(outlier, most, rng)
-        chosen[name] = Targets(rows.take(pa.array(kept)), outlier[kept])
+    outlier = distance > np.quantile(distance, 1 - OUTLIER_SHARE)
+    chosen = []
+    for kept, apart in zip(positions, np.split(outlier, np.cumsum([len(p) for p in positions])[:-1]), strict=True):
+        few = _thin(apart, most, rng)
+        chosen.append(Choice(kept[few], apart[few]))
     return chosen
 
 
-def _one_row_each(rows: pa.Table, persons: np.ndarray | None, rng: np.random.Generator) -> pa.Table:
+def _one_row_each(persons: np.ndarray | None, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of one random row of each person, int64."""
     if persons is None:
-        return rows
-    order = rng.permutation(len(persons))
+        return np.arange(rows)
+    order = rng.permutation(rows)
     _, first = np.unique(persons[order], return_index=True)
-    return rows.take(pa.array(np.sort(order[first])))
+    return np.sort(order[first])
 
 
 def _isolation(everyone: pa.Table, policy: Policy, rng: np.random.Generator) -> np.ndarray:

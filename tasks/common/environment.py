@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
+from tasks.common import settings
+
 NO_TELEMETRY = {
     "DO_NOT_TRACK": "true",
     "GX_ANALYTICS_ENABLED": "false",
@@ -38,5 +40,10 @@ ONE_THREAD = {
 def apply(environment: MutableMapping[str, str] = os.environ) -> None:
     """Turn telemetry off for good; set the rest where the user has not chosen otherwise."""
     environment.update(NO_TELEMETRY)
-    for name, value in (QUIET | ONE_THREAD).items():
+    home = settings.home(environment)
+    places = {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
+    }
+    for name, value in (QUIET | ONE_THREAD | places).items():
         environment.setdefault(name, value)

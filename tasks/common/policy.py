@@ -317,6 +317,16 @@ class Policy(Value):
         """Largest acceptable risk in the policy's sharing context."""
         return (THRESHOLDS | self.thresholds)[self.context]
 
+    @property
+    def working_threshold(self) -> float:
+        """What bounds have to stay below while the release is adjusted."""
+        return self.threshold * (1 - self.adjust.margin)
+
+    @property
+    def verdict_confidence(self) -> float:
+        """Confidence of each of the two final score cards, so that both together keep the policy's."""
+        return 1 - (1 - self.attacks.confidence) / 2
+
     def fingerprint(self) -> str:
         """SHA-256 of what the policy says, wherever its files lie."""
         said = self.model_dump(mode="json", exclude={"table": True, "columns": {"__all__": {"hierarchy": {"csv"}}}})

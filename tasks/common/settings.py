@@ -8,11 +8,13 @@
 | SECURED_SLURM_*     | HPC operators; QUEUE, MEMORY, WALLTIME, INTERFACE of the Dask jobs               |
 | PREFECT_API_URL     | who runs a Prefect server; without it each run brings a temporary one            |
 | MLFLOW_TRACKING_URI | who runs an MLflow server; without it the knowledge base is SQLite under the home |
+| SECURED_DEBUG       | developers, on data that is not secret; 1 shows errors with the values that caused them |
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,21 +74,26 @@ class Settings:
             ) from error
 
 
+def home(environment: Mapping[str, str]) -> Path:
+    """Where everything is kept, as an absolute path."""
+    return Path(environment.get("SECURED_HOME", "~/.secured")).expanduser().absolute()
+
+
 def load() -> Settings:
     """Read the settings from the environment.
 
     Raises:
         InputError: a variable has a value that makes no sense.
     """
-    home = Path(os.environ.get("SECURED_HOME", "~/.secured")).expanduser().absolute()
+    place = home(os.environ)
     cluster = os.environ.get("SECURED_CLUSTER", "local")
     if cluster not in {"local", "slurm"}:
         raise InputError(f"SECURED_CLUSTER is {cluster!r}; it can be `local` or `slurm`")
     return Settings(
-        home=home,
+        home=place,
         workers=_workers(),
         cluster=cluster,
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"),
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlflow' / 'mlflow.db'}"),
     )
 
 

@@ -18,14 +18,15 @@ import yaml
 from tasks.common.policy import Kind, Role
 from tasks.common.table import Table
 
-_DIRECT = r"(^|_)(id|ids|mrn|ssn|nhs|name|surname|firstname|lastname|email|phone|address|street|passport|patient_?nbr|subject|person)(_|$)|(^|_)(patient|encounter|subject|person|stay|unit)_?(id|nbr|no|num)"
+_NAMES = r"((first|last|sur|full|given|family|maiden|middle)_?name|e?_?mail|phone|ssn|mrn|nhs_?n|passport|address|street)"
+_NUMBERS = r"((^|_)(id|ids|name)(_|$)|(patient|encounter|subject|person|stay)_?(id|nbr|no|num))"
 _SENSITIVE = r"(diag|icd|result|outcome|disease|disea|death|died|status|hiv|cancer|therapy|drug|medic|lab|test|score|readmi|allerg|smok|pregnan)"
 _KNOWN_TO_OTHERS = r"(age|sex|gender|race|ethnic|birth|dob|zip|post|city|town|county|state|country|region|site|hosp|clinic|ward|unit|payor|payer|insur|marital|educ|income|occup|job|height|weight|bmi|admi|visit|day|date|month|year|hour|time|group|class|special)"
 _POSTCODE = r"(zip|post)"
 _TEXT_LENGTH = 40
 _MANY_DISTINCT = 0.9
 _FEW_DISTINCT = 20
-_FEW_NAMES = 20
+_MANY_PEOPLE = 0.02  # distinct values of a column called id or name, as a share of rows, that make it a person's
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,11 @@ def _guess(name: str, values: pa.ChunkedArray) -> Guess:
 
 def _identifies(word: str, kind: Kind, known: pa.ChunkedArray, distinct: int) -> bool:
     """Names and numbers of people: called so and of many values, or a different one in nearly every row."""
-    if len(known) <= _FEW_DISTINCT:
-        return re.search(_DIRECT, word) is not None
+    if re.search(_NAMES, word) or len(known) <= _FEW_DISTINCT:
+        return re.search(f"{_NAMES}|{_NUMBERS}", word) is not None
     whole = kind is Kind.CATEGORICAL or pa.types.is_integer(known.type)
     unique = whole and distinct > _MANY_DISTINCT * len(known)
-    return unique or (re.search(_DIRECT, word) is not None and distinct > max(_FEW_NAMES, _FEW_NAMES / 1000 * len(known)))
+    return unique or (re.search(_NUMBERS, word) is not None and distinct > _MANY_PEOPLE * len(known))
 
 
 def _as_quasi(guess: Guess, values: pa.ChunkedArray) -> Guess:

@@ -1,0 +1,123 @@
+"""What a flow needs around it: one Prefect server, one Dask cluster, and that neither outlives the run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import prefect
+from prefect.settings import temporary_settings
+from prefect_dask import DaskTaskRunner
+
+from tasks.common import processes, settings
+from tasks.common.errors import InputError, MissingPart
+from tasks.common.settings import Settings
+
+_SERVER_SECONDS = 120
+
+
+@contextlib.contextmanager
+def prefect_server(where: Settings) -> Iterator[str]:
+    """The Prefect API to talk to: the one of PREFECT_API_URL, or a temporary one on loopback that ends with the block.
+
+    Raises:
+        MissingPart: the temporary server does not come up.
+    """
+    if given := os.environ.get("PREFECT_API_URL"):
+        yield given
+        return
+    port = free_port()
+    log = where.scratch / f"prefect-server-{os.getpid()}.log"
+    with log.open("wb") as output:
+        server = processes.start(_server_command(port), {**os.environ, "PREFECT_UI_ENABLED": "0"}, output)
+        url = f"http://127.0.0.1:{port}/api"
+        try:
+            processes.note_children(where.processes)
+            wait_until_up(f"{url}/health", server.poll, log)
+            # Workers of the cluster read the variable, this process has read its settings already.
+            os.environ["PREFECT_API_URL"] = url
+            with temporary_settings({prefect.settings.PREFECT_API_URL: url}):
+                yield url
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+            processes.end(server)
+            processes.forget_children(where.processes)
+    log.unlink(missing_ok=True)
+
+
+def _server_command(port: int) -> list[str]:
+    return [
+        sys.executable, "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parent),
+        "--factory", "prefect.server.api.server:create_app",
+        "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on",
+    ]  # fmt: skip
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_up(url: str, ended: Any, log: Path, seconds: float = _SERVER_SECONDS) -> None:
+    """Wait for a server of ours to answer; `ended` tells its exit code once it has one.
+
+    Raises:
+        MissingPart: it ends, or does not answer in time.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if ended() is not None:
+            break
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=5, trust_env=False).is_success:
+                return
+        time.sleep(0.1)
+    raise MissingPart(f"the server at {url} does not come up; its log is {log}")
+
+
+def task_runner(where: Settings | None = None) -> DaskTaskRunner:
+    """Dask on this machine, or on Slurm where SECURED_CLUSTER says so."""
+    where = where or settings.load()
+    if where.cluster == "slurm":
+        return DaskTaskRunner(cluster_class="dask_jobqueue.SLURMCluster", cluster_kwargs=_slurm(where))
+    return DaskTaskRunner(
+        cluster_class="distributed.LocalCluster",
+        cluster_kwargs={
+            "n_workers": where.workers,
+            "threads_per_worker": 1,
+            "processes": True,
+            "host": "127.0.0.1",
+            "dashboard_address": None,
+            "local_directory": str(where.scratch),
+        },
+    )
+
+
+def _slurm(where: Settings) -> dict[str, Any]:
+    """Each Dask worker is a Slurm job of one core, connected back to this process."""
+    queue = os.environ.get("SECURED_SLURM_QUEUE")
+    if "PREFECT_API_URL" not in os.environ:
+        raise InputError("on Slurm the workers need to find the Prefect server: set PREFECT_API_URL")
+    passed = ("SECURED_HOME", "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "PREFECT_RESULTS_LOCAL_STORAGE_PATH")
+    return {
+        **({"queue": queue} if queue else {}),
+        "cores": 1,
+        "processes": 1,
+        "memory": os.environ.get("SECURED_SLURM_MEMORY", "4GB"),
+        "walltime": os.environ.get("SECURED_SLURM_WALLTIME", "01:00:00"),
+        "interface": os.environ.get("SECURED_SLURM_INTERFACE"),
+        "n_workers": where.workers,
+        "death_timeout": 120,
+        "local_directory": str(where.scratch),
+        "log_directory": str(where.scratch),
+        "job_script_prologue": [f"export {name}={os.environ[name]}" for name in passed if name in os.environ],
+    }

@@ -1,0 +1,57 @@
+"""Setting people aside before anything is learned from the table.
+
+The working control is attacked over and over while the release is adjusted, the sealed control once, for the verdict.
+People are drawn, not rows: all rows of a person go the same way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.common import reading
+from tasks.common.errors import TableError
+from tasks.common.policy import Policy
+from tasks.common.table import Table
+
+_FEWEST_PEOPLE = 10
+
+
+def persons(table: Table, policy: Policy) -> np.ndarray | None:
+    """A number for the person behind each row, int64 (rows,), or None where each row is a person of its own.
+
+    A row without a person's identifier is a person of its own.
+    """
+    if policy.person is None:
+        return None
+    values = reading.read(table, policy, [policy.person])[policy.person].combine_chunks()
+    codes = values.dictionary_encode().indices
+    alone = pa.array(np.arange(len(values)) + len(values))
+    return pc.if_else(pc.is_valid(codes), codes.cast(pa.int64()), alone).to_numpy(zero_copy_only=False)
+
+
+def split(table: Table, policy: Policy, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Row numbers of the file for `train`, `working` and `sealed`, int64, excluded rows in none of them.
+
+    Raises:
+        TableError: too few people for three groups.
+    """
+    rows = reading.included_rows(table, policy)
+    numbers = persons(table, policy)
+    who = rows if numbers is None else numbers[rows]
+    people, place = np.unique(who, return_inverse=True)
+    shares = policy.attacks.holdout
+    working, sealed = (round(share * len(people)) for share in (shares.working, shares.sealed))
+    if min(working, sealed, len(people) - working - sealed) < _FEWEST_PEOPLE:
+        raise TableError(
+            f"the table holds {len(people)} people, too few to set {shares.working:.0%} and {shares.sealed:.0%} of them "
+            f"aside as controls: each group needs at least {_FEWEST_PEOPLE}"
+        )
+    rank = rng.permutation(len(people))[place]
+    file_rows = table.row_numbers()[rows]
+    return {
+        "train": file_rows[rank >= working + sealed],
+        "working": file_rows[rank < working],
+        "sealed": file_rows[(rank >= working) & (rank < working + sealed)],
+    }

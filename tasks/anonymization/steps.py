@@ -1,0 +1,51 @@
+"""Anonymization as steps."""
+
+from __future__ import annotations
+
+from tasks.anonymization import anonymizer, holdout
+from tasks.anonymization.anonymizer import Anonymization
+from tasks.anonymization.plan import Plan, first_plan
+from tasks.common import reading
+from tasks.common.policy import Policy
+from tasks.common.seeds import generator
+from tasks.common.steps import step, store
+from tasks.common.table import Table
+from tasks.common.values import Value
+
+
+class Parts(Value):
+    """The people to release, and the two controls."""
+
+    train: Table
+    working: Table
+    sealed: Table
+
+
+class Release(Value):
+    """An anonymized table, the plan it was made by and the account of it."""
+
+    table: Table
+    plan: Plan
+    account: Anonymization
+
+
+@step("split")
+def split(table: Table, policy: Policy) -> Parts:
+    """Set the controls aside, by person."""
+    rows = holdout.split(table, policy, generator(policy.seed, "split"))
+    keep = store()
+    return Parts(**{name: keep.put_selection(table, numbers) for name, numbers in rows.items()})
+
+
+@step("plan")
+def plan(policy: Policy) -> Plan:
+    """The policy's own criteria, as the first plan."""
+    return first_plan(policy)
+
+
+@step("anonymize")
+def anonymize(table: Table, policy: Policy, wanted: Plan) -> Release:
+    """Make a release by a plan."""
+    rng = generator(policy.seed, "anonymize")
+    made = anonymizer.anonymize(reading.read(table, policy), holdout.persons(table, policy), policy, wanted, rng)
+    return Release(table=store().put_table(made.table), plan=wanted, account=made.account)

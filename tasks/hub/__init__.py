@@ -1,0 +1,1 @@
+"""The knowledge base: every release with its evidence, found again in MLflow; and the reports that people read."""

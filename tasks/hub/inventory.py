@@ -1,0 +1,211 @@
+"""The knowledge base in MLflow: a run for each data flow, with parameters, scores, evidence and the released tables.
+
+Nothing of the original goes there but its name, its hash and counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import yaml
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from tasks.attacks.score import Gate, Scorecard
+from tasks.common import settings
+from tasks.common.errors import StorageError
+from tasks.common.identity import identity
+from tasks.common.values import Value, content_hash
+from tasks.hub.dossier import Dossier, versions
+
+EXPERIMENT = "data-flow"
+_FINGERPRINT = "secured.fingerprint"
+
+
+class Registration(Value):
+    """Where a run is found in the knowledge base. page: of MLflow's web pages, None where no server shows them."""
+
+    run_id: str
+    experiment_id: str
+    tracking_uri: str
+    page: str | None
+
+
+def register(dossier: Dossier, folder: Path) -> Registration:
+    """Log a dossier and the files in `folder` as one run; the same dossier a second time gives the first one's run.
+
+    Raises:
+        StorageError: the knowledge base cannot be reached or written.
+    """
+    uri = settings.load().tracking_uri
+    with _reachable(uri):
+        mlflow.set_tracking_uri(uri)
+        experiment = _experiment(uri)
+        fingerprint = content_hash(identity(dossier))
+        run_id = _known(experiment, fingerprint) or _log(dossier, folder, experiment, fingerprint)
+    return Registration(run_id=run_id, experiment_id=experiment, tracking_uri=uri, page=_page(uri, experiment, run_id))
+
+
+@contextlib.contextmanager
+def _reachable(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise StorageError(
+            f"the knowledge base at {uri} cannot be used: {type(error).__name__}; `secured doctor` says more"
+        ) from error
+
+
+def _experiment(uri: str) -> str:
+    """The experiment's id, made on first use; beside a local database its files lie in the home."""
+    client = MlflowClient()
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    local = uri.startswith("sqlite:")
+    place = (settings.load().home / "mlflow" / "artifacts").as_uri() if local else None
+    return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+
+
+def _known(experiment: str, fingerprint: str) -> str | None:
+    runs = MlflowClient().search_runs(
+        [experiment], f"tags.`{_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'", max_results=1
+    )
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _log(dossier: Dossier, folder: Path, experiment: str, fingerprint: str) -> str:
+    passed = dossier.verdict is not None and dossier.verdict.gate is Gate.PASSES
+    with mlflow.start_run(experiment_id=experiment, run_name=dossier.policy.name) as run:
+        mlflow.set_tags(
+            {
+                _FINGERPRINT: fingerprint,
+                "secured.gate": str(dossier.card.gate),
+                "secured.released": str(passed).lower(),
+                "secured.code": dossier.code_version,
+                "mlflow.note.content": _note(dossier),
+                **{f"version.{name}": version for name, version in versions().items()},
+            }
+        )
+        mlflow.log_params(_parameters(dossier))
+        mlflow.log_metrics(_metrics(dossier))
+        _log_attempts(dossier)
+        _log_input(dossier)
+        mlflow.log_artifacts(str(folder))
+        return str(run.info.run_id)
+
+
+def _note(dossier: Dossier) -> str:
+    card = dossier.card
+    return (
+        f"**{dossier.policy.name}** for the context *{dossier.policy.context}*: score {card.score:.1f}, "
+        f"gate **{card.gate}** (worst attack {card.worst}, upper bound {card.worst_finding.high:.3f}, "
+        f"threshold {dossier.policy.threshold:.2f}). The whole story is in the artifact `report.html`."
+    )
+
+
+def _parameters(dossier: Dossier) -> dict[str, object]:
+    policy, account = dossier.policy, dossier.release.account
+    return {
+        "policy": policy.name,
+        "policy_sha256": policy.fingerprint(),
+        "context": policy.context,
+        "threshold": policy.threshold,
+        "seed": policy.seed,
+        "table": dossier.source.path.name,
+        "table_sha256": dossier.source.sha256,
+        "k": account.k,
+        "suppression_limit": policy.criteria.suppression,
+        "epochs": policy.synthesis.epochs,
+        **{f"level.{name}": f"{level} of {account.top_levels[name]}" for name, level in account.levels.items()},
+        **{f"rounding.{name}": step for name, step in account.rounding.items()},
+    }
+
+
+def _metrics(dossier: Dossier) -> dict[str, float]:
+    account = dossier.release.account
+    found = {
+        "score": dossier.card.score,
+        "rows_original": account.rows_before,
+        "rows_released": account.rows_after,
+        "suppressed": account.suppressed,
+        "loss": account.loss,
+        "utility_loss": account.utility_loss,
+        "people_in_smallest_class": account.k,
+        "adjustments": len(dossier.steps),
+        **_bounds("", dossier.card),
+    }
+    if dossier.verdict and dossier.verdict.synthetic:
+        found |= {"score_synthetic": dossier.verdict.synthetic.score, **_bounds("synthetic.", dossier.verdict.synthetic)}
+    if dossier.fidelity:
+        fidelity = dossier.fidelity
+        found |= {"shapes": fidelity.shapes, "trends": fidelity.trends, "trends_floor": fidelity.trends_floor}
+        for name, auc in (("auc_synthetic", fidelity.auc), ("auc_release", fidelity.auc_real), ("auc_floor", fidelity.auc_floor)):
+            found |= {name: auc.value} if auc else {}
+    if dossier.fairness:
+        for when, biases in (("before", dossier.fairness.before), ("after", dossier.fairness.after)):
+            for bias in biases:
+                found[f"parity_{when}.{bias.column}"] = bias.parity_difference.value
+                found[f"odds_{when}.{bias.column}"] = bias.odds_difference.value
+    return {name: float(value) for name, value in found.items()}
+
+
+def _bounds(prefix: str, card: Scorecard) -> dict[str, float]:
+    return {f"risk_upper.{prefix}{finding.name}": finding.high for finding in card.attacks}
+
+
+def _log_attempts(dossier: Dossier) -> None:
+    """Score and loss of each attempt as a curve over the adjustments."""
+    for number, attempt in enumerate(dossier.attempts):
+        mlflow.log_metrics(
+            {
+                "attempt.score": attempt.card.score,
+                "attempt.risk_upper": attempt.card.worst_finding.high,
+                "attempt.utility_loss": attempt.release.account.utility_loss,
+            },
+            step=number,
+        )
+
+
+def _log_input(dossier: Dossier) -> None:
+    source = CodeDatasetSource(tags={"mlflow.source.type": "LOCAL", "rows": str(dossier.source.rows)})
+    dataset = MetaDataset(source, name=dossier.source.path.name, digest=dossier.source.sha256[:16])
+    mlflow.log_input(dataset, context="original, stays with its owner")
+
+
+def _page(uri: str, experiment: str, run_id: str) -> str | None:
+    if urlsplit(uri).scheme not in {"http", "https"}:
+        return None
+    return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
+
+
+def write_evidence(dossier: Dossier, folder: Path) -> list[tuple[Path, str]]:
+    """The evidence as text files to write into `folder`: (path, content)."""
+    policy = dossier.policy.model_dump(mode="json", exclude={"table"}, exclude_defaults=True)
+    return [
+        (folder / "policy.yaml", yaml.safe_dump(policy, sort_keys=False, allow_unicode=True)),
+        (folder / "scorecard.json", json.dumps(dossier.card.model_dump(mode="json"), indent=2) + "\n"),
+        (folder / "evidence.json", json.dumps(_without_paths(dossier), indent=2) + "\n"),
+    ]
+
+
+def _without_paths(dossier: Dossier) -> dict[str, object]:
+    """The dossier as JSON; where files lie on the owner's machine is nobody's business."""
+    hidden = {"path", "selection", "csv"}
+
+    def strip(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: strip(item) for key, item in value.items() if key not in hidden}
+        if isinstance(value, list):
+            return [strip(item) for item in value]
+        return value
+
+    dumped = dossier.model_dump(mode="json", exclude={"policy": {"table"}})
+    return {"versions": versions(), **strip(dumped)}  # type: ignore[dict-item]

@@ -1,0 +1,146 @@
+"""The report: one HTML file without a link to anywhere, the verdict first, for the people who have to decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tasks.anonymization.hierarchies import number
+from tasks.attacks.score import Finding, Gate, Scorecard
+from tasks.common.policy import Role
+from tasks.fairness.measure import Bias, GroupRates
+from tasks.hub import pictures
+from tasks.hub.dossier import Dossier, versions
+from tasks.hub.pictures import Span
+from tasks.hub.summary import headline, percent, reason
+from tasks.utility.distributions import Distribution
+
+_HERE = Path(__file__).parent
+_TONES = {Gate.PASSES: "good", Gate.FAILS: "bad", Gate.INCONCLUSIVE: "unsure"}
+_FIT_POINTS = 60
+
+
+def render(dossier: Dossier) -> str:
+    """The report as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(
+        d=dossier,
+        account=dossier.release.account,
+        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own style sheet
+        headline=headline(dossier),
+        reason=reason(dossier),
+        tone=_TONES[dossier.card.gate],
+        cards=_cards(dossier),
+        columns=_columns(dossier),
+        versions=versions(),
+        pictures=pictures,
+        pct=percent,
+        tone_of=_TONES.__getitem__,
+        spans_of=_attack_spans,
+        series_of=_series,
+        **_usefulness(dossier),
+        **_bias(dossier),
+    )
+
+
+def _cards(dossier: Dossier) -> list[tuple[str, Scorecard]]:
+    if dossier.verdict is None:
+        return [("Anonymized rows, best attempt", dossier.card)]
+    cards = [("Anonymized rows", dossier.verdict.released)]
+    if dossier.verdict.synthetic:
+        cards.append(("Synthetic rows", dossier.verdict.synthetic))
+    return cards
+
+
+def _attack_spans(card: Scorecard) -> list[Span]:
+    return [Span(f.name, f.risk, f.low, f.high, _tone(f, card.threshold)) for f in card.attacks]
+
+
+def _tone(finding: Finding, threshold: float) -> str:
+    if finding.high <= threshold:
+        return "good"
+    return "bad" if finding.low > threshold else "unsure"
+
+
+def _columns(dossier: Dossier) -> list[dict[str, Any]]:
+    account = dossier.release.account
+    return [
+        {"name": name, "role": str(column.role), "change": _change(dossier, name), "loss": account.column_loss.get(name)}
+        for name, column in dossier.policy.columns.items()
+    ]
+
+
+def _change(dossier: Dossier, name: str) -> str:
+    account, role = dossier.release.account, dossier.policy.columns[name].role
+    if role in {Role.DIRECT, Role.DROP}:
+        return "removed"
+    if name in account.dropped:
+        return "left out by an adjustment"
+    if name in account.rounding:
+        return f"rounded to multiples of {number(account.rounding[name])}"
+    if name not in account.levels:
+        return "released as it is"
+    level, top = account.levels[name], account.top_levels[name]
+    if level == 0:
+        return "released as it is"
+    return "replaced by *" if level == top else f"generalized, level {level} of {top}"
+
+
+def _series(distribution: Distribution) -> list[tuple[str, tuple[float, ...]]]:
+    series = [("before", distribution.before), ("after", distribution.after)]
+    return series + ([("synthetic", distribution.synthetic)] if distribution.synthetic else [])
+
+
+def _usefulness(dossier: Dossier) -> dict[str, Any]:
+    found: dict[str, Any] = {"volume_points": [], "volume_fit": [], "auc_spans": [], "usefulness": ""}
+    if dossier.volume:
+        need = dossier.volume
+        last = need.rows + need.add
+        xs = [need.points[0].rows + (last - need.points[0].rows) * i / _FIT_POINTS for i in range(_FIT_POINTS + 1)]
+        found["volume_points"] = [(float(p.rows), p.auc) for p in need.points]
+        found["volume_fit"] = [(x, need.auc_at(int(x))) for x in xs]
+    if dossier.fidelity:
+        fidelity = dossier.fidelity
+        rows = (("anonymized rows", fidelity.auc_real, "after"), ("synthetic rows", fidelity.auc, "synthetic"), ("shuffled columns", fidelity.auc_floor, "before"))
+        found["auc_spans"] = [Span(name, a.value, a.low, a.high, tone) for name, a, tone in rows if a]
+        found["usefulness"] = (
+            f"The synthetic rows are above it: they keep {percent(fidelity.trends_closed)} of what pairs of columns say beyond it."
+            if fidelity.useful
+            else "The synthetic rows are not clearly above it, so none were added."
+        )
+    return found
+
+
+def _bias(dossier: Dossier) -> dict[str, Any]:
+    found: dict[str, Any] = {"bias_spans": [], "bias_pairs": [], "bias_verdict": ""}
+    if dossier.fairness is None:
+        return found
+    fairness = dossier.fairness
+    for before, after in zip(fairness.before, fairness.after, strict=True):
+        for name, tone, bias in (("before", "before", before), ("after", "after", after)):
+            found["bias_spans"] += _bias_spans(bias, name, tone)
+        found["bias_pairs"].append((_pairs(before, after), before.column))
+    found["bias_spans"].sort(key=lambda span: span.label.removesuffix("before").removesuffix("after"))
+    found["bias_verdict"] = (
+        "Afterwards the groups are flagged equally often within the tolerance."
+        if fairness.within_tolerance
+        else "Afterwards a difference above the tolerance remains; see the bounds."
+    )
+    return found
+
+
+def _bias_spans(bias: Bias, when: str, tone: str) -> list[Span]:
+    parity, odds = bias.parity_difference, bias.odds_difference
+    return [
+        Span(f"{bias.column}, parity {when}", parity.value, parity.low, parity.high, tone),
+        Span(f"{bias.column}, odds {when}", odds.value, odds.low, odds.high, tone),
+    ]
+
+
+def _pairs(before: Bias, after: Bias) -> list[tuple[GroupRates, GroupRates]]:
+    return list(zip(before.groups, after.groups, strict=True))

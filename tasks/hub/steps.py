@@ -1,0 +1,38 @@
+"""Writing the evidence and registering it as a step."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tasks.common import settings
+from tasks.common.identity import identity
+from tasks.common.steps import ALWAYS_RUN, step
+from tasks.common.store import atomic, write_text
+from tasks.common.values import Value, content_hash
+from tasks.hub.dossier import Dossier
+from tasks.hub.inventory import Registration
+
+
+class Publication(Value):
+    """Where a run's files lie, and where the knowledge base has them."""
+
+    folder: Path
+    report: Path
+    registration: Registration
+
+
+@step("register", cache=ALWAYS_RUN)
+def register(dossier: Dossier) -> Publication:
+    """Write products, evidence and report into the run's folder, and register them. Repeatable."""
+    from tasks.hub import inventory, report  # MLflow takes seconds to import
+
+    folder = settings.load().runs / f"{dossier.policy.name}-{content_hash(identity(dossier))[:8]}"
+    for name, table in dossier.products.items():
+        with atomic(folder / f"{name}.parquet") as temporary:
+            shutil.copyfile(table.path, temporary)
+    for path, text in inventory.write_evidence(dossier, folder):
+        write_text(path, text)
+    page = folder / "report.html"
+    write_text(page, report.render(dossier))
+    return Publication(folder=folder, report=page, registration=inventory.register(dossier, folder))

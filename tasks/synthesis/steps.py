@@ -1,0 +1,37 @@
+"""Synthesis as a step."""
+
+from __future__ import annotations
+
+from tasks.common.policy import Policy
+from tasks.common.seeds import derive
+from tasks.common.steps import step, store
+from tasks.common.table import Table
+from tasks.common.values import Value
+from tasks.utility.volume import VolumeNeed
+
+_POOL_FACTOR = 3
+
+
+class Synthetic(Value):
+    """Rows to add to a release, and more of the same kind to choose from when groups have to be balanced."""
+
+    rows: Table
+    pool: Table
+    epochs: int
+
+
+@step("synthesize")
+def synthesize(release: Table, need: VolumeNeed | None, policy: Policy) -> Synthetic | None:
+    """Train CTGAN on a release and draw as many rows as the policy or the learning curve asks for; None for none."""
+    from tasks.synthesis import gan  # torch takes seconds to import
+
+    rows = policy.synthesis.rows if policy.synthesis.rows is not None else need.add if need else 0
+    if rows == 0:
+        return None
+    generator = gan.fit(release.read(), policy.synthesis, derive(policy.seed, "fit"))
+    keep = store()
+    return Synthetic(
+        rows=keep.put_table(gan.sample(generator, rows, derive(policy.seed, "rows"))),
+        pool=keep.put_table(gan.sample(generator, _POOL_FACTOR * (release.rows + rows), derive(policy.seed, "pool"))),
+        epochs=policy.synthesis.epochs,
+    )

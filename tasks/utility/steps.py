@@ -1,0 +1,50 @@
+"""Volume and usefulness as steps. Heavy libraries are imported by the step that needs them, in the worker that runs it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from tasks.anonymization import anonymizer
+from tasks.anonymization.steps import Release
+from tasks.common import reading
+from tasks.common.policy import Policy
+from tasks.common.steps import step
+from tasks.common.table import Table
+from tasks.utility.distributions import Distribution
+from tasks.utility.fidelity import Fidelity
+from tasks.utility.volume import VolumeNeed
+
+
+@step("volume")
+def volume(release: Release, control: Table, policy: Policy) -> VolumeNeed | None:
+    """How many rows are enough, by learning curve; None where the policy has no downstream question."""
+    from tasks.utility import volume as measuring
+
+    if policy.downstream is None:
+        return None
+    return measuring.need(release.table.read(), in_vocabulary(release, control, policy), policy, policy.seed)
+
+
+@step("usefulness")
+def usefulness(release: Release, synthetic: Table, control: Table, policy: Policy) -> Fidelity:
+    """Compare synthetic rows with the release, and with the floor of shuffled columns."""
+    from tasks.utility import fidelity
+
+    test = in_vocabulary(release, control, policy)
+    return fidelity.compare(release.table.read(), synthetic.read(), test, policy, policy.seed)
+
+
+@step("distributions")
+def distributions(release: Release, train: Table, synthetic: Table | None, policy: Policy) -> list[Distribution]:
+    """Distributions of each released column before, after, and in the synthetic rows."""
+    from tasks.utility import distributions as counting
+
+    before = in_vocabulary(release, train, policy)
+    return counting.distributions(
+        before, release.table.read(), synthetic.read() if synthetic else None, release.account.k
+    )
+
+
+def in_vocabulary(release: Release, people: Table, policy: Policy) -> pa.Table:
+    """People whom the release never saw, generalized like it; never stored, since nothing suppresses the rare ones."""
+    return anonymizer.recode(reading.read(people, policy), policy, release.plan, release.account.levels)
