@@ -52,6 +52,20 @@ def prefect_server(where: Settings) -> Iterator[str]:
     log.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def fresh_results(wanted: bool) -> Iterator[None]:
+    """Have every step done again, if that is wanted, in this process and in the workers it starts."""
+    if not wanted:
+        yield
+        return
+    os.environ["PREFECT_TASKS_REFRESH_CACHE"] = "true"
+    try:
+        with temporary_settings({prefect.settings.PREFECT_TASKS_REFRESH_CACHE: True}):
+            yield
+    finally:
+        os.environ.pop("PREFECT_TASKS_REFRESH_CACHE")
+
+
 def _server_command(port: int) -> list[str]:
     return [
         sys.executable, "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parent),

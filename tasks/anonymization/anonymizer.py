@@ -27,8 +27,8 @@ class Anonymization(Value):
     levels: level by quasi-identifier, 0 unchanged; top_levels the level at which only `*` is left.
     k: people in the smallest class. l: fewest different secrets in a class, by sensitive column.
     loss: mean Normalized Certainty Penalty of a quasi-identifying cell, bound: no recoding loses less.
-    column_loss: what was lost by released column: that penalty, or the rounding step as a share of the range, or 1 for
-    a column that an adjustment dropped; suppressed rows count as lost. utility_loss: their weighted mean.
+    column_loss: what was lost by released column: that penalty, or the root mean square of rounding errors in standard
+    deviations, or 1 for a column that an adjustment dropped; suppressed rows count as lost. utility_loss: weighted mean.
     """
 
     rows_before: int
@@ -78,8 +78,8 @@ def anonymize(
     quasi = [name for name in policy.quasi if name not in plan.dropped]
     encoded = {name: _encode(table[name], name, policy) for name in quasi}
     others = _rounded(table, [name for name in policy.released if name not in (*quasi, *plan.dropped)], plan)
-    solution, of_row = _solve(encoded, others, people, policy, plan)
-    kept = np.flatnonzero(~solution.suppressed[of_row])
+    solution, class_of_row = _solve(encoded, others, people, policy, plan)
+    kept = np.flatnonzero(~solution.violating[class_of_row])
     rng.shuffle(kept)
     columns = {
         name: _recode(hierarchy, codes[kept], level)
@@ -87,7 +87,7 @@ def anonymize(
     }
     columns |= {name: values.take(pa.array(kept)) for name, values in others.items()}
     release = pa.table({name: columns[name] for name in policy.released if name in columns})
-    lost = _column_loss(table, kept, solution, encoded, policy, plan)
+    lost = _column_loss(table, kept, solution, encoded, others, policy, plan)
     return Release(release, _account(table.num_rows, kept, solution, encoded, plan, policy, lost))
 
 
@@ -173,7 +173,8 @@ def _solve(
             f"{wanted} cannot be reached: even with every quasi-identifier fully generalized more than "
             f"{plan.suppression:.1%} of the rows would have to be suppressed"
         )
-    return solution, of_row
+    _, class_of_tuple = lattice.classes(solution.levels)
+    return solution, class_of_tuple[of_row]
 
 
 def _column_loss(
@@ -181,20 +182,26 @@ def _column_loss(
     kept: np.ndarray,
     solution: Solution,
     encoded: dict[str, tuple[Hierarchy, np.ndarray]],
+    others: dict[str, pa.Array],
     policy: Policy,
     plan: Plan,
 ) -> dict[str, float]:
     """Loss of a mean cell in [0, 1] by column, suppressed rows counting as lost."""
     kept_share = len(kept) / table.num_rows
     inside = dict.fromkeys(policy.released, 0.0) | dict.fromkeys(plan.dropped, 1.0)
-    for name, step in plan.rounding.items():
-        if name not in plan.dropped:
-            span = pc.min_max(table[name]).as_py()
-            width = (span["max"] or 0.0) - (span["min"] or 0.0)
-            inside[name] = min(step / width, 1.0) if width > 0 else 0.0
+    for name in plan.rounding.keys() & others.keys():
+        inside[name] = _rounding_loss(table[name], others[name])
     for (name, (hierarchy, codes)), level in zip(encoded.items(), solution.levels, strict=True):
         inside[name] = float(hierarchy.loss[level][codes[kept]].mean())
     return {name: 1 - kept_share + kept_share * loss for name, loss in inside.items()}
+
+
+def _rounding_loss(exact: pa.ChunkedArray, rounded: pa.Array) -> float:
+    spread = pc.stddev(exact).as_py()
+    if not spread:
+        return 0.0
+    errors = pc.subtract(exact, rounded.cast(pa.float64()))
+    return float(min(np.sqrt(pc.mean(pc.multiply(errors, errors)).as_py()) / spread, 1.0))
 
 
 def _account(
@@ -206,7 +213,7 @@ def _account(
     policy: Policy,
     lost: dict[str, float],
 ) -> Anonymization:
-    good = np.bincount(solution.classes.of_tuple, weights=~solution.suppressed) > 0
+    good = ~solution.violating
     least = {
         name: int(solution.classes.distinct_secrets(name)[good].min()) for name in solution.classes.secret_pairs
     }

@@ -20,9 +20,9 @@ _MOST_KEYS = 2**62
 
 @dataclass(frozen=True)
 class Tuples:
-    """n distinct combinations of the q quasi-identifiers' leaves.
+    """n distinct combinations of the q quasi-identifiers: of leaves, or of labels once they were merged.
 
-    codes:  int32 (n, q), leaf codes by column.
+    codes:  int32 (n, q), leaf codes by column; of merged tuples those of one of them, which has the same labels.
     rows:   int64 (n,), rows with the combination.
     people: float64 (n,), at most the number of people with it.
     secret_pairs: by sensitive column an int64 (m, 2): distinct pairs of tuple number and secret's code.
@@ -33,25 +33,9 @@ class Tuples:
     people: np.ndarray
     secret_pairs: dict[str, np.ndarray]
 
-
-@dataclass(frozen=True)
-class Classes:
-    """Tuples merged by equal labels into c classes.
-
-    of_tuple: int64 (n,), the class of each tuple; rows, people: (c,) summed over tuples.
-    """
-
-    of_tuple: np.ndarray
-    rows: np.ndarray
-    people: np.ndarray
-    secret_pairs: dict[str, np.ndarray]
-
     def distinct_secrets(self, column: str) -> np.ndarray:
-        """How many different values of a sensitive column each class has, int64 (c,)."""
-        pairs = self.secret_pairs[column]
-        codes = int(pairs[:, 1].max(initial=0)) + 1
-        merged = np.unique(self.of_tuple[pairs[:, 0]] * codes + pairs[:, 1])
-        return np.bincount(merged // codes, minlength=len(self.rows))
+        """How many different values of a sensitive column each tuple has, int64 (n,)."""
+        return np.bincount(self.secret_pairs[column][:, 0], minlength=len(self.rows))
 
 
 def pack(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
@@ -87,16 +71,26 @@ def group(
     return Tuples(leaf_codes[first], rows, weights, pairs), of_row
 
 
-def merge(tuples: Tuples, labels: Sequence[np.ndarray], sizes: Sequence[int]) -> Classes:
-    """Merge tuples whose labels agree: labels[j] is int (n,) with sizes[j] different labels in column j."""
-    _, of_tuple = np.unique(pack(labels, sizes), return_inverse=True)
-    count = int(of_tuple.max(initial=-1)) + 1
-    return Classes(
-        of_tuple,
+def merge(tuples: Tuples, labels: Sequence[np.ndarray], sizes: Sequence[int]) -> tuple[Tuples, np.ndarray]:
+    """Merge tuples whose labels agree; also returns which merged one each tuple went into, int64 (n,).
+
+    labels: int arrays (n,) with sizes[j] different labels in column j.
+    """
+    _, first, of_tuple = np.unique(pack(labels, sizes), return_index=True, return_inverse=True)
+    count = len(first)
+    merged = Tuples(
+        tuples.codes[first],
         np.bincount(of_tuple, weights=tuples.rows, minlength=count).astype(np.int64),
         np.bincount(of_tuple, weights=tuples.people, minlength=count),
-        tuples.secret_pairs,
+        {name: _merged_pairs(pairs, of_tuple) for name, pairs in tuples.secret_pairs.items()},
     )
+    return merged, of_tuple
+
+
+def _merged_pairs(pairs: np.ndarray, of_tuple: np.ndarray) -> np.ndarray:
+    span = int(pairs[:, 1].max(initial=0)) + 1
+    distinct = np.unique(of_tuple[pairs[:, 0]] * span + pairs[:, 1])
+    return np.stack([distinct // span, distinct % span], axis=1)
 
 
 def person_weights(persons: np.ndarray | None, rows: int) -> np.ndarray:

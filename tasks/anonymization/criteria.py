@@ -1,4 +1,4 @@
-"""Privacy criteria on equivalence classes. Each says which classes violate it.
+"""Privacy criteria on equivalence classes, that is on merged tuples. Each says which classes violate it.
 
 Both are monotone: merging two classes that satisfy a criterion gives one that does, so the rows to suppress only
 shrink on the way up the lattice.
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tasks.anonymization.classes import Classes
+from tasks.anonymization.classes import Tuples
 
 # `people` is a sum of fractions 1/n; a class of exactly k people may come out at k - 1e-15.
 _ROUNDING = 1e-9
@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 class Criterion(Protocol):
     """A condition that each class of a release has to satisfy."""
 
-    def violated(self, classes: Classes) -> np.ndarray:
+    def violated(self, classes: Tuples) -> np.ndarray:
         """bool (c,), true for classes that do not satisfy it."""
         ...
 
@@ -35,7 +35,7 @@ class KAnonymity:
 
     k: int
 
-    def violated(self, classes: Classes) -> np.ndarray:
+    def violated(self, classes: Tuples) -> np.ndarray:
         """Classes of fewer than k people."""
         return classes.people < self.k - _ROUNDING
 
@@ -51,7 +51,7 @@ class DistinctDiversity:
     column: str
     l: int  # noqa: E741 - the field's own name
 
-    def violated(self, classes: Classes) -> np.ndarray:
+    def violated(self, classes: Tuples) -> np.ndarray:
         """Classes with fewer than l different values of the column."""
         return classes.distinct_secrets(self.column) < self.l
 
@@ -60,7 +60,7 @@ class DistinctDiversity:
         return f"distinct {self.l}-diversity of {self.column}"
 
 
-def violating(criteria: list[Criterion], classes: Classes) -> np.ndarray:
+def violating(criteria: list[Criterion], classes: Tuples) -> np.ndarray:
     """bool (c,), true for classes that violate at least one criterion."""
     bad = np.zeros(len(classes.rows), dtype=bool)
     for criterion in criteria:

@@ -18,7 +18,7 @@ from tasks.common.policy import Kind, Policy, Role
 from tasks.common.values import Value
 
 K_STEPS = (2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200)
-_COARSEST_ROUNDING = 0.5  # of the range; a column that has to be rounded more is dropped
+_FINEST_ROUNDING, _COARSEST_ROUNDING = 0.1, 4.0  # in standard deviations; coarser, nothing is left of a column
 _LEAST_GAIN = 0.001
 
 
@@ -123,10 +123,9 @@ def _coarser(policy: Policy, plan: Plan, table: pa.Table, name: str) -> list[Run
 
 
 def _next_step(plan: Plan, table: pa.Table, name: str) -> float | None:
-    span = pc.min_max(table[name]).as_py()
-    width = (span["max"] or 0.0) - (span["min"] or 0.0)
-    step = plan.rounding[name] * 2 if name in plan.rounding else _round_number(width / 100)
-    return step if 0 < step <= _COARSEST_ROUNDING * width else None
+    spread = pc.stddev(table[name]).as_py() or 0.0
+    step = plan.rounding[name] * 2 if name in plan.rounding else _round_number(_FINEST_ROUNDING * spread)
+    return step if 0 < step <= _COARSEST_ROUNDING * spread else None
 
 
 def _round_number(value: float) -> float:

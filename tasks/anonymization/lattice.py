@@ -5,7 +5,10 @@ row counting as fully lost. The loss without suppression is a lower bound that i
 grows upwards, so nodes are visited in its order and the search ends when the next bound exceeds the best loss found:
 what was found is then optimal. Where a node budget ends the search first, the distance to the bound is reported.
 
-Compare Kohlmayer et al. 2012 (Flash) for the lattice, Hart et al. 1968 for best-first search.
+Classes roll up: those of a node are merged from those of the node below from which it was reached.
+
+Compare Kohlmayer et al. 2012 (Flash) for the lattice, LeFevre et al. 2005 (Incognito) for rolling up, Hart et al. 1968
+for best-first search.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.anonymization.classes import Classes, Tuples, merge
+from tasks.anonymization.classes import Tuples, merge
 from tasks.anonymization.criteria import Criterion, violating
 from tasks.anonymization.hierarchies import Hierarchy
 
@@ -28,16 +31,16 @@ NODE_BUDGET = 50_000
 class Solution:
     """A node that satisfies the criteria, and how good it is.
 
-    loss, bound: in [0, 1]; no node has a loss below `bound`. optimal: loss is the least possible.
-    suppressed: bool (n,), tuples left out. classes: those of the node, the violating ones included.
+    loss, bound: in [0, 1]; no node has a loss below `bound`. evaluated: nodes looked at.
+    classes: the node's equivalence classes; violating: bool (classes,), those left out.
     """
 
     levels: Node
     loss: float
     bound: float
-    suppressed: np.ndarray
-    classes: Classes
     evaluated: int
+    classes: Tuples
+    violating: np.ndarray
 
     @property
     def optimal(self) -> bool:
@@ -45,8 +48,18 @@ class Solution:
         return self.bound >= self.loss
 
 
+@dataclass(frozen=True)
+class Visit:
+    """A node with its classes; loss is None where it does not satisfy the criteria."""
+
+    node: Node
+    classes: Tuples
+    violating: np.ndarray
+    loss: float | None
+
+
 class Lattice:
-    """The tuples, their hierarchies and what has to hold, prepared for evaluating nodes."""
+    """The tuples, their hierarchies and what has to hold."""
 
     def __init__(
         self,
@@ -66,47 +79,48 @@ class Lattice:
         self.floor: Node = tuple(floor or [0] * len(hierarchies))
         self.top: Node = tuple(hierarchy.levels - 1 for hierarchy in hierarchies)
         share = np.asarray(weights, dtype=float) / np.sum(weights)
-        # By column: float64 (levels, n), the weighted loss of a tuple's cell, and its mean over rows.
-        self._cells = [
-            share[j] * hierarchy.loss[:, tuples.codes[:, j]] for j, hierarchy in enumerate(hierarchies)
-        ]
-        self._means = [cells @ (tuples.rows / self.rows) for cells in self._cells]
-        self._labels = [hierarchy.codes[:, tuples.codes[:, j]] for j, hierarchy in enumerate(hierarchies)]
+        self._losses = [s * hierarchy.loss for s, hierarchy in zip(share, hierarchies, strict=True)]
         self._sizes = [[len(labels) for labels in hierarchy.labels] for hierarchy in hierarchies]
+        # By column and level, the weighted loss of the mean row.
+        self._means = [
+            loss[:, tuples.codes[:, j]] @ (tuples.rows / self.rows) for j, loss in enumerate(self._losses)
+        ]
 
     def bound(self, node: Node) -> float:
         """Loss of a node if nothing had to be suppressed; never above its loss, and growing upwards."""
         return float(sum(means[level] for means, level in zip(self._means, node, strict=True)))
 
-    def classes(self, node: Node) -> Classes:
-        """The equivalence classes of a node."""
-        labels = [labels[level] for labels, level in zip(self._labels, node, strict=True)]
-        sizes = [sizes[level] for sizes, level in zip(self._sizes, node, strict=True)]
-        return merge(self.tuples, labels, sizes)
+    def classes(self, node: Node, below: Tuples | None = None) -> tuple[Tuples, np.ndarray]:
+        """The classes of a node, and which of them each tuple of `below` went into.
 
-    def evaluate(self, node: Node) -> Solution | None:
-        """The node as a solution (its bound is its own), or None where too many rows would be suppressed."""
-        classes = self.classes(node)
+        below: classes of any node that is nowhere more general; the tuples themselves if not given.
+        """
+        base = below or self.tuples
+        labels = [h.codes[level][base.codes[:, j]] for j, (h, level) in enumerate(zip(self.hierarchies, node, strict=True))]
+        sizes = [sizes[level] for sizes, level in zip(self._sizes, node, strict=True)]
+        return merge(base, labels, sizes)
+
+    def visit(self, node: Node, below: Tuples | None = None) -> Visit:
+        """Evaluate a node."""
+        classes, _ = self.classes(node, below)
         bad = violating(self.criteria, classes)
         lost_rows = int(classes.rows[bad].sum())
         if lost_rows > self.most_suppressed or lost_rows == self.rows:
-            return None
-        suppressed = bad[classes.of_tuple]
-        cells = np.sum([cells[level] for cells, level in zip(self._cells, node, strict=True)], axis=0)
-        loss = float(np.where(suppressed, 1.0, cells) @ self.tuples.rows) / self.rows
-        return Solution(node, loss, self.bound(node), suppressed, classes, evaluated=1)
+            return Visit(node, classes, bad, None)
+        cells = np.zeros(len(classes.rows))
+        for j, level in enumerate(node):
+            # The loss of a label does not depend on which of its leaves stands for it.
+            cells += self._losses[j][level][classes.codes[:, j]]
+        loss = float(np.where(bad, 1.0, cells) @ classes.rows) / self.rows
+        return Visit(node, classes, bad, loss)
 
     def parents(self, node: Node) -> list[Node]:
         """Nodes one level more general in one column."""
-        return [
-            (*node[:j], level + 1, *node[j + 1 :]) for j, level in enumerate(node) if level < self.top[j]
-        ]
+        return [(*node[:j], level + 1, *node[j + 1 :]) for j, level in enumerate(node) if level < self.top[j]]
 
     def children(self, node: Node) -> list[Node]:
         """Nodes one level less general in one column, not below the floor."""
-        return [
-            (*node[:j], level - 1, *node[j + 1 :]) for j, level in enumerate(node) if level > self.floor[j]
-        ]
+        return [(*node[:j], level - 1, *node[j + 1 :]) for j, level in enumerate(node) if level > self.floor[j]]
 
 
 def search(lattice: Lattice, budget: int = NODE_BUDGET) -> Solution | None:
@@ -114,38 +128,46 @@ def search(lattice: Lattice, budget: int = NODE_BUDGET) -> Solution | None:
 
     Within `budget` evaluated nodes the answer is optimal; beyond, it is the best seen and carries a valid bound.
     """
-    best = _descend(lattice)
-    if best is None:
+    best = lattice.visit(lattice.top)
+    if best.loss is None:
         return None
-    evaluated = best.evaluated
-    waiting = [(lattice.bound(lattice.floor), lattice.floor)]
+    evaluated, bound = 1, lattice.bound(lattice.floor)
+    waiting: list[tuple[float, Node, Tuples | None]] = [(bound, lattice.floor, None)]
     seen = {lattice.floor}
-    bound = waiting[0][0]
     while waiting and evaluated < budget:
-        bound, node = heapq.heappop(waiting)
+        bound, node, below = heapq.heappop(waiting)
         if bound >= best.loss:
-            break
+            return _solution(best, best.loss, evaluated)
+        visit = lattice.visit(node, below)
         evaluated += 1
-        found = lattice.evaluate(node)
-        if found is not None and found.loss < best.loss:
-            best = found
+        if visit.loss is not None and visit.loss < best.loss:
+            best = visit
         for parent in lattice.parents(node):
             if parent not in seen:
                 seen.add(parent)
-                heapq.heappush(waiting, (lattice.bound(parent), parent))
-    proven = best.loss if not waiting or bound >= best.loss else bound
-    return Solution(best.levels, best.loss, proven, best.suppressed, best.classes, evaluated)
+                heapq.heappush(waiting, (lattice.bound(parent), parent, visit.classes))
+    if not waiting:
+        return _solution(best, best.loss, evaluated)
+    found, more = _descend(lattice)
+    return _solution(min(best, found, key=_loss), bound, evaluated + more)
 
 
-def _descend(lattice: Lattice) -> Solution | None:
-    """A good solution quickly: from the top always down to the child of least loss that still satisfies all."""
-    here = lattice.evaluate(lattice.top)
-    evaluated = 1
-    while here is not None:
-        children = [lattice.evaluate(child) for child in lattice.children(here.levels)]
+def _descend(lattice: Lattice) -> tuple[Visit, int]:
+    """A good node quickly: from the top always down to the child of least loss that still satisfies all."""
+    here, evaluated = lattice.visit(lattice.top), 1
+    while True:
+        children = [lattice.visit(child) for child in lattice.children(here.node)]
         evaluated += len(children)
-        better = min((child for child in children if child), key=lambda child: child.loss, default=None)
-        if better is None or better.loss >= here.loss:
-            return Solution(here.levels, here.loss, here.bound, here.suppressed, here.classes, evaluated)
+        better = min(children, key=_loss, default=here)
+        if _loss(better) >= _loss(here):
+            return here, evaluated
         here = better
-    return None
+
+
+def _loss(visit: Visit) -> float:
+    return np.inf if visit.loss is None else visit.loss
+
+
+def _solution(best: Visit, bound: float, evaluated: int) -> Solution:
+    assert best.loss is not None, "only nodes that satisfy the criteria become solutions"
+    return Solution(best.node, best.loss, min(bound, best.loss), evaluated, best.classes, best.violating)

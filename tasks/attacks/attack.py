@@ -29,23 +29,27 @@ def run(
     adversary: Adversary,
     release: pa.Table,
     released_people: Targets,
-    control: Targets,
+    control: Targets | None,
     policy: Policy,
     rounding: dict[str, float],
     rng: np.random.Generator,
 ) -> Evidence:
     """Attack the people in the release and those in the control in the same way.
 
+    Without a control the naive guess stands in for it. What anyone could learn about the population then counts as
+    risk, so the risk comes out too high, never too low.
+
     Raises:
         TableError: the release has labels that the policy does not know.
     """
-    sides = (released_people, control)
+    sides = (released_people, control or released_people)
     strata = _strata(adversary, sides)
-    successes = [_succeed(adversary, release, side.rows, policy, rounding, rng) for side in sides]
-    attack, untouched = _tally(successes, strata)
     guesses = _naive(adversary, release, released_people.rows, policy, rounding, rng)
-    baseline, _ = _tally([guesses, successes[1]], strata)
-    return Evidence(adversary=adversary, attack=attack, control=untouched, baseline=baseline.rate)
+    found = _succeed(adversary, release, released_people.rows, policy, rounding, rng)
+    untouched = _succeed(adversary, release, control.rows, policy, rounding, rng) if control else guesses
+    attack_trials, control_trials = _tally([found, untouched], strata)
+    baseline, _ = _tally([guesses, untouched], strata)
+    return Evidence(adversary=adversary, attack=attack_trials, control=control_trials, baseline=baseline.rate)
 
 
 def _succeed(

@@ -270,7 +270,9 @@ class Synthesis(Value):
     frequencies keep the outcome's rate and its relation to the other columns.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 60
+    epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Passes over the release; if not given, as many as make 1,800 batches, and at least 10."
+    )
     batch: Annotated[int, Field(ge=20, multiple_of=20)] = 200
     pack: Annotated[int, Field(ge=1)] = Field(1, description="Rows that the discriminator judges together.")
     log_frequency: bool = Field(False, description="Whether rare categories are trained more often than they occur.")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.common.errors import PolicyError, TableError
-from tasks.common.policy import Column, Kind, Leaf, Policy
+from tasks.common.policy import Column, Kind, Leaf, Policy, Role
 from tasks.common.table import Table
 
 ARROW_TYPES = {Kind.NUMERIC: pa.float64(), Kind.CATEGORICAL: pa.string(), Kind.DATE: pa.date32(), Kind.TEXT: pa.string()}
@@ -25,6 +25,21 @@ def read(table: Table, policy: Policy, columns: list[str] | None = None) -> pa.T
     require_columns(table, columns)
     raw = table.read(columns)
     return pa.table({name: as_kind(raw[name], name, policy.columns[name]) for name in columns})
+
+
+def read_release(table: Table, policy: Policy) -> pa.Table:
+    """The released columns of a table that may have been generalized already: labels stay, numbers become numbers.
+
+    Raises:
+        TableError: it still has direct identifiers, or none of the released columns.
+    """
+    if left := [name for name in policy.named(Role.DIRECT) if name in table.columns]:
+        raise TableError(f"{table.path.name} still has the direct identifiers {_quoted(left)}; that is no release")
+    names = [name for name in policy.released if name in table.columns]
+    if not names:
+        raise TableError(f"{table.path.name} has none of the columns that the policy releases")
+    raw = table.read(names)
+    return pa.table({name: _numbers_or_labels(raw[name], policy.columns[name]) for name in names})
 
 
 def included_rows(table: Table, policy: Policy) -> np.ndarray:
@@ -71,6 +86,17 @@ def as_kind(values: pa.ChunkedArray, name: str, column: Column) -> pa.ChunkedArr
         return _checked(values, _each(values, wanted), name, column)
     except pa.ArrowNotImplementedError:
         raise TableError(f"column `{name}` holds {values.type}, which cannot be read as {column.kind}") from None
+
+
+def _numbers_or_labels(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if column.kind is not Kind.NUMERIC:
+        return values.cast(pa.string()) if column.kind is Kind.CATEGORICAL else values
+    try:
+        return values.cast(pa.float64()) if pa.types.is_string(values.type) else values
+    except pa.ArrowInvalid:
+        return values
 
 
 def _matches(values: pa.ChunkedArray, leaves: tuple[Leaf, ...]) -> np.ndarray:

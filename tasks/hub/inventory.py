@@ -123,7 +123,7 @@ def _parameters(dossier: Dossier) -> dict[str, object]:
         "table_sha256": dossier.source.sha256,
         "k": account.k,
         "suppression_limit": policy.criteria.suppression,
-        "epochs": policy.synthesis.epochs,
+        "epochs": policy.synthesis.epochs or "auto",
         **{f"level.{name}": f"{level} of {account.top_levels[name]}" for name, level in account.levels.items()},
         **{f"rounding.{name}": step for name, step in account.rounding.items()},
     }

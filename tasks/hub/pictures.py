@@ -48,7 +48,7 @@ def gauge(score: float, needed: float, tone: str) -> Markup:
 
 def spans(rows: Sequence[Span], *, threshold: float | None, title: str, most: float | None = None) -> Markup:
     """Estimates as dots on lines from bound to bound, one below the other on one axis from 0."""
-    top = _nice_top(most or max([row.high for row in rows] + ([threshold] if threshold else [])))
+    top = most or _nice_top(max([row.high for row in rows] + ([threshold] if threshold else [])))
     scale = (_WIDTH - _LABEL_WIDTH - 20) / top
     height = _ROW * len(rows) + 30
     parts = [_axis(top, scale, height)]

@@ -5,18 +5,24 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tasks.attacks.score import Gate
 from tasks.common import settings
 from tasks.common.identity import identity
 from tasks.common.steps import ALWAYS_RUN, step
 from tasks.common.store import atomic, write_text
 from tasks.common.values import Value, content_hash
+from tasks.hub import summary
 from tasks.hub.dossier import Dossier
 from tasks.hub.inventory import Registration
 
 
 class Publication(Value):
-    """Where a run's files lie, and where the knowledge base has them."""
+    """What came out, where a run's files lie, and where the knowledge base has them."""
 
+    headline: str
+    reason: str
+    score: float
+    gate: Gate
     folder: Path
     report: Path
     registration: Registration
@@ -35,4 +41,12 @@ def register(dossier: Dossier) -> Publication:
         write_text(path, text)
     page = folder / "report.html"
     write_text(page, report.render(dossier))
-    return Publication(folder=folder, report=page, registration=inventory.register(dossier, folder))
+    return Publication(
+        headline=summary.headline(dossier),
+        reason=summary.reason(dossier),
+        score=dossier.card.score,
+        gate=dossier.card.gate,
+        folder=folder,
+        report=page,
+        registration=inventory.register(dossier, folder),
+    )

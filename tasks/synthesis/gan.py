@@ -8,6 +8,7 @@ carried along, progress reported.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tasks.common.policy import Synthesis
 # A number with so few different released values is learned as a category: it is then never made up in between.
 _FEW_VALUES = 50
 _FEWEST_ROWS = 100
+_BATCHES, _FEWEST_EPOCHS = 1_800, 10
 _MISSING = "(missing)"
 
 Progress = Callable[[int], None]
@@ -39,6 +41,7 @@ class Generator:
     model: CTGAN
     schema: pa.Schema
     decimals: dict[str, int]
+    epochs: int
 
 
 class _Reporting(CTGAN):
@@ -68,9 +71,10 @@ def fit(release: pa.Table, settings: Synthesis, seed: int, progress: Progress = 
     if release.num_rows < _FEWEST_ROWS:
         raise TableError(f"CTGAN needs at least {_FEWEST_ROWS} rows to learn from, and there are {release.num_rows}")
     frame, discrete = _to_frame(release)
+    epochs = settings.epochs or epochs_for(release.num_rows, settings.batch)
     model = _Reporting(
         progress,
-        epochs=settings.epochs,
+        epochs=epochs,
         batch_size=settings.batch,
         pac=settings.pack,
         log_frequency=settings.log_frequency,
@@ -86,7 +90,12 @@ def fit(release: pa.Table, settings: Synthesis, seed: int, progress: Progress = 
     finally:
         torch.set_num_threads(threads)
     decimals = {name: _decimals(release[name]) for name in release.column_names if name not in discrete}
-    return Generator(model, release.schema, decimals)
+    return Generator(model, release.schema, decimals, epochs)
+
+
+def epochs_for(rows: int, batch: int) -> int:
+    """Passes over the rows that make about 1,800 batches, and at least 10."""
+    return max(_FEWEST_EPOCHS, math.ceil(_BATCHES / max(rows // batch, 1)))
 
 
 def sample(generator: Generator, rows: int, seed: int) -> pa.Table:

@@ -33,5 +33,5 @@ def synthesize(release: Table, need: VolumeNeed | None, policy: Policy) -> Synth
     return Synthetic(
         rows=keep.put_table(gan.sample(generator, rows, derive(policy.seed, "rows"))),
         pool=keep.put_table(gan.sample(generator, _POOL_FACTOR * (release.rows + rows), derive(policy.seed, "pool"))),
-        epochs=policy.synthesis.epochs,
+        epochs=generator.epochs,
     )

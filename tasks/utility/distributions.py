@@ -14,6 +14,7 @@ from tasks.common.values import Value
 RARE = "(rare)"
 MISSING = "(missing)"
 _MOST_BARS = 12
+_BINS = 8
 
 
 class Distribution(Value):
@@ -56,11 +57,11 @@ def _of_numbers(
     name: str, before: pa.ChunkedArray, after: pa.ChunkedArray, synthetic: pa.ChunkedArray | None, least: int
 ) -> Distribution:
     parts = [_floats(values) for values in (before, after, synthetic) if values is not None]
-    known = parts[0][~np.isnan(parts[0])]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, _MOST_BARS + 1), method="inverted_cdf"))
-    # Bins by quantiles hold many rows each; those that ties made small are counted as rare.
-    labels = [f"{low:g} – {high:g}" for low, high in zip(edges, edges[1:], strict=False)]
-    bins = [np.clip(np.searchsorted(edges, part, side="right") - 1, 0, max(len(labels) - 1, 0)) for part in parts]
+    low, high = np.nanquantile(parts[1], [0.01, 0.99])
+    edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([low, low + 1])
+    labels = [f"{a:.4g} – {b:.4g}" for a, b in zip(edges, edges[1:], strict=False)]
+    # The outermost bins take what lies beyond them, so that no single extreme value shows.
+    bins = [np.clip(np.searchsorted(edges, part, side="right") - 1, 0, len(labels) - 1) for part in parts]
     named = [
         np.where(np.isnan(part), MISSING, np.array([*labels, MISSING], dtype=object)[where])
         for part, where in zip(parts, bins, strict=True)

@@ -6,6 +6,7 @@ by number, so that the person who has the table can look.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import great_expectations as gx
@@ -21,6 +22,8 @@ from tasks.common.errors import PolicyError, TableError
 from tasks.common.policy import Column, Policy
 from tasks.common.table import Table
 from tasks.common.values import Value
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of every temporary folder
 
 _COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _NAMED_ROWS = 3

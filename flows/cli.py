@@ -1,0 +1,72 @@
+"""The `secured` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.commands import machine, policies, runs, single
+from tasks.common.errors import RunFailed, SecuredError, StorageError
+
+app = typer.Typer(
+    name="secured",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Share health data without giving patients away.\n\n"
+        "Begin with [bold]secured policy draft TABLE > policy.yaml[/], review the roles it guessed, then "
+        "[bold]secured run data-flow --policy policy.yaml[/]. "
+        "Parts of the flow are commands of their own: anonymize, assess, synthesize.\n\n"
+        "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 20 threshold not reached, "
+        "21 inconclusive, 30 storage, 40 something missing, 50 a fault of ours, 130 interrupted."
+    ),
+)
+app.add_typer(runs.app, name="run")
+app.add_typer(policies.app, name="policy")
+app.command("anonymize")(single.anonymize)
+app.command("assess")(single.assess)
+app.command("synthesize")(single.synthesize)
+app.command("doctor")(machine.doctor)
+app.command("serve")(machine.serve)
+
+
+def main() -> None:
+    """Run the command; turn errors into a sentence and an exit code."""
+    try:
+        app()
+    except SecuredError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same again, and what was finished is reused", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if os.environ.get("SECURED_DEBUG") == "1":
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or type(error).__name__}", StorageError.exit_code)
+    except Exception as error:
+        if os.environ.get("SECURED_DEBUG") == "1":
+            raise
+        # The message of a library's error may hold a patient's value, so only its kind is shown.
+        _fail(
+            f"{type(error).__name__}, which is a fault of SECURED and not yours; SECURED_DEBUG=1 shows the whole error, "
+            "which may contain patients' data",
+            RunFailed.exit_code,
+        )
+
+
+def _fail(message: str, code: int) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(message)}")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

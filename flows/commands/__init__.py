@@ -1,0 +1,1 @@
+"""The commands of `secured`, by what they are about. Heavy libraries are imported by the command that needs them."""
