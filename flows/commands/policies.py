@@ -74,7 +74,7 @@ def schema() -> None:
 
 
 def _show(policy: Policy, found: Validation) -> None:
-    grid = Grid(show_edge=False, header_style="dim")
+    grid = Grid(box=None, header_style="dim")
     for title in ("column", "role", "kind", "hierarchy"):
         grid.add_column(title)
     for name, column in policy.columns.items():

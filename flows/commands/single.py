@@ -96,13 +96,15 @@ def assess(
 
     with bar(quiet) as progress:
         rules = policy_file.read(policy)
-        people = _people(open_table(original), rules)
-        untouched = _people(open_table(control), rules) if control else None
-        rows = reading.read_release(open_table(release), rules)
+        attacked = open_table(release)
+        rows = reading.read_release(attacked, rules)
+        people = _people(open_table(original), rules, rows.column_names)
+        untouched = _people(open_table(control), rules, rows.column_names) if control else None
         progress.say("choosing whom to attack")
         card = assessing.assess(people, untouched, rows, rules, lambda name: progress.say(f"attack: {name}"))
-    write_json(json, {**card.model_dump(mode="json"), "controlled": control is not None})
-    _show_card(card, controlled=control is not None)
+    ignored = [name for name in attacked.columns if name not in rows.column_names]
+    write_json(json, {**card.model_dump(mode="json"), "controlled": control is not None, "ignored": ignored})
+    _show_card(card, controlled=control is not None, ignored=ignored)
     if require_pass and card.gate != "passes":
         kind = ThresholdNotReached if card.gate == "fails" else Inconclusive
         raise kind(f"the gate {card.gate}: {card.worst} may gain {card.worst_finding.high:.3f}, more than {card.threshold}")
@@ -143,13 +145,13 @@ def synthesize(
         console.print(f"wrote {made.num_rows:,} synthetic rows to {escape(str(out))}", soft_wrap=True)
 
 
-def _people(table: Table, policy: Policy) -> People:
+def _people(table: Table, policy: Policy, columns: list[str]) -> People:
     from tasks.anonymization import holdout
 
     rows = reading.included_rows(table, policy)
     known = policy.person in table.columns
     persons = holdout.persons(table, policy) if known else None
-    return reading.read(table, policy).take(pa.array(rows)), None if persons is None else persons[rows]
+    return reading.read(table, policy, columns).take(pa.array(rows)), None if persons is None else persons[rows]
 
 
 def _write(table: pa.Table, out: Path) -> None:
@@ -167,7 +169,7 @@ def _show_account(account: Anonymization, out: Path) -> None:
         f"({'optimal' if account.optimal else f'bound {account.bound:.1%}'})",
         soft_wrap=True,
     )
-    grid = Grid(show_edge=False, header_style="dim")
+    grid = Grid(box=None, header_style="dim")
     for title in ("quasi-identifier", "level", "detail lost"):
         grid.add_column(title)
     for name, level in account.levels.items():
@@ -175,12 +177,12 @@ def _show_account(account: Anonymization, out: Path) -> None:
     console.print(grid)
 
 
-def _show_card(card: Scorecard, *, controlled: bool) -> None:
+def _show_card(card: Scorecard, *, controlled: bool, ignored: list[str]) -> None:
     colour = {"passes": "green", "fails": "red"}.get(str(card.gate), "yellow")
     console.print(f"score [bold]{card.score:.1f}[/] of 100, gate [bold {colour}]{card.gate}[/], threshold {card.threshold}")
-    grid = Grid(show_edge=False, header_style="dim")
+    grid = Grid(box=None, header_style="dim")
     for title in ("attack", "success", "on control", "naive guess", "risk", "bounds"):
-        grid.add_column(title, justify="left" if title == "attack" else "right")
+        grid.add_column(title, justify="left" if title == "attack" else "right", no_wrap=True)
     for f in card.attacks:
         grid.add_row(
             f.name, f"{f.success:.3f}", f"{f.control:.3f}", f"{f.baseline:.3f}", f"{f.risk:.3f}", f"{f.low:.3f} – {f.high:.3f}"
@@ -188,3 +190,5 @@ def _show_card(card: Scorecard, *, controlled: bool) -> None:
     console.print(grid)
     if not controlled:
         console.print("[dim]without --control the naive guess stood in for it, so the risk is overstated[/]")
+    if ignored:
+        console.print(f"[dim]not attacked, since the policy does not release them: {escape(', '.join(ignored))}[/]")

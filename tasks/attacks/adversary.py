@@ -45,12 +45,19 @@ class Adversary(Value):
         return f"knows {amount}{facts}, and looks for the one row that fits"
 
 
-def declare(policy: Policy, released: list[str]) -> list[Adversary]:
-    """The adversaries that a policy asks for, against a release with the columns `released`."""
+def declare(policy: Policy, columns: list[str]) -> list[Adversary]:
+    """The adversaries that a policy asks for, against a release with these columns.
+
+    Whoever knows a name finds it: direct identifiers that are still in a release are attacked too.
+    """
+    released = [name for name in columns if name in policy.released]
+    named = [name for name in columns if name in policy.named(Role.DIRECT)]
     adversaries = [
         Adversary(name="singling-out-all", goal=Goal.SINGLING_OUT, knows=tuple(released)),
         Adversary(name="singling-out-some", goal=Goal.SINGLING_OUT, knows=tuple(released), every_fact=False),
     ]
+    if named:
+        adversaries.append(Adversary(name="direct-identifiers", goal=Goal.SINGLING_OUT, knows=tuple(named)))
     left, right = _sources(policy, released)
     if left and right:
         adversaries.append(Adversary(name="linkability", goal=Goal.LINKABILITY, knows=left, linked=right))

@@ -28,16 +28,17 @@ def read(table: Table, policy: Policy, columns: list[str] | None = None) -> pa.T
 
 
 def read_release(table: Table, policy: Policy) -> pa.Table:
-    """The released columns of a table that may have been generalized already: labels stay, numbers become numbers.
+    """A table that may have been generalized already: labels stay labels, numbers become numbers.
+
+    Columns that the policy removes but the table still has are read too, if they are direct identifiers: they are to be
+    attacked. Columns that the policy does not know are left out.
 
     Raises:
-        TableError: it still has direct identifiers, or none of the released columns.
+        TableError: it has none of the columns that the policy releases.
     """
-    if left := [name for name in policy.named(Role.DIRECT) if name in table.columns]:
-        raise TableError(f"{table.path.name} still has the direct identifiers {_quoted(left)}; that is no release")
-    names = [name for name in policy.released if name in table.columns]
-    if not names:
+    if not any(name in table.columns for name in policy.released):
         raise TableError(f"{table.path.name} has none of the columns that the policy releases")
+    names = [n for n in (*policy.released, *policy.named(Role.DIRECT)) if n in table.columns]
     raw = table.read(names)
     return pa.table({name: _numbers_or_labels(raw[name], policy.columns[name]) for name in names})
 
@@ -92,7 +93,7 @@ def _numbers_or_labels(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArr
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if column.kind is not Kind.NUMERIC:
-        return values.cast(pa.string()) if column.kind is Kind.CATEGORICAL else values
+        return values if column.kind is Kind.DATE else values.cast(pa.string())
     try:
         return values.cast(pa.float64()) if pa.types.is_string(values.type) else values
     except pa.ArrowInvalid:

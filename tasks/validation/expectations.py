@@ -134,11 +134,11 @@ def _problem(kind: str, name: str, result: dict[str, Any], frame: pa.Table, incl
     if kind == "expect_column_values_to_be_between":
         low, high = column.range or (0, 0)
         outside = pc.fill_null(pc.or_(pc.less(values, low), pc.greater(values, high)), False).to_numpy()
-        return f"column `{name}`: {count} values outside its range [{low:g}, {high:g}] ({_rows(outside, included)})"
+        return f"column `{name}`: values outside [{low:g}, {high:g}]: {count} ({_rows(outside, included)})"
     leaves = [leaf for leaf in hierarchies.listed_leaves(name, column) or [] if leaf is not None]
     known = pc.is_in(values, value_set=pa.array(leaves, type=values.type))
     outside = pc.and_(pc.invert(known), pc.is_valid(values)).to_numpy()
-    return f"column `{name}`: {count} values stand outside its hierarchy ({_rows(outside, included)})"
+    return f"column `{name}`: values outside its hierarchy: {count} ({_rows(outside, included)})"
 
 
 def _rows(wrong: np.ndarray, included: np.ndarray) -> str:
