@@ -57,7 +57,7 @@ def main() -> None:
             raise
         # The message of a library's error may hold a patient's value, so only its kind is shown.
         _fail(
-            f"{type(error).__name__}, which is a fault of SECURED and not yours; SECURED_DEBUG=1 shows the whole error, "
+            f"{type(error).__name__}, which is a fault of SECURED, not yours; SECURED_DEBUG=1 shows the whole error, "
             "which may contain patients' data",
             RunFailed.exit_code,
         )

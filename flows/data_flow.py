@@ -7,27 +7,27 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows import runtime
 from tasks.anonymization import steps as anonymization
+from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
-from tasks.anonymization.steps import Parts, Release
 from tasks.attacks import steps as attacks
+from tasks.attacks.handles import TargetGroups
 from tasks.attacks.score import Gate, Scorecard
-from tasks.attacks.steps import TargetGroups
 from tasks.common.errors import Inconclusive, SecuredError, ThresholdNotReached
 from tasks.common.policy import Policy
 from tasks.common.steps import code_version
 from tasks.common.table import Table
 from tasks.fairness import steps as fairness
-from tasks.fairness.steps import Unbiased
+from tasks.fairness.handles import Unbiased
 from tasks.hub import steps as hub
 from tasks.hub import summary
 from tasks.hub.dossier import Attempt, Dossier, Verdict
-from tasks.hub.steps import Publication
+from tasks.hub.handles import Publication
 from tasks.synthesis import steps as synthesis
 from tasks.utility import steps as utility
 from tasks.validation import steps as validation
 
 
-@flow(name="data-flow", flow_run_name="{policy}", task_runner=runtime.task_runner())
+@flow(name="data-flow", flow_run_name="{policy}", task_runner=runtime.task_runner())  # type: ignore[arg-type] # PrefectDaskFuture
 def data_flow(policy: str, table: str | None = None, seed: int | None = None) -> Publication:
     """Anonymize a table, attack it, score it, adjust it until its threshold holds, bring it to volume, unbias it.
 
@@ -39,7 +39,7 @@ def data_flow(policy: str, table: str | None = None, seed: int | None = None) ->
     job = validation.prepare.submit(policy, table, seed).result()
     rules = job.policy
     checked = validation.validate.submit(job.table, rules)
-    parts = anonymization.split.submit(job.table, rules, wait_for=[checked]).result()
+    parts = anonymization.split.submit(job.table, rules, return_state=False, wait_for=[checked]).result()
     groups = attacks.choose_targets.submit(parts.train, parts.working, rules).result()
     attempts, taken = protect(parts, groups, rules)
     dossier = Dossier(
@@ -81,7 +81,7 @@ def assess(
     """Run every declared adversary in parallel, and sum up."""
     adversaries = attacks.adversaries.submit(rows, policy).result()
     evidence = [attacks.attack.submit(a, rows, groups, policy, release.plan.rounding) for a in adversaries]
-    return attacks.judge.submit(evidence, threshold, confidence).result()
+    return attacks.judge.submit(evidence, threshold, confidence).result()  # type: ignore[arg-type] # futures resolve
 
 
 def complete(dossier: Dossier, groups: TargetGroups) -> Dossier:
@@ -152,8 +152,8 @@ def refusal(dossier: Dossier, published: Publication) -> SecuredError:
     where = "on the sealed control" if dossier.verdict else f"after {len(dossier.steps)} adjustments"
     kind = ThresholdNotReached if card.gate is Gate.FAILS else Inconclusive
     return kind(
-        f"no release: the threshold {policy.threshold} of the context `{policy.context}` was not reached. The best was a "
-        f"score of {card.score:.1f} {where}, where {card.worst} has a risk of {card.worst_finding.risk:.3f}, at most "
+        f"no release: the threshold {policy.threshold} of the context `{policy.context}` was not reached. The best was "
+        f"a score of {card.score:.1f} {where}, where {card.worst} has a risk of {card.worst_finding.risk:.3f}, at most "
         f"{card.worst_finding.high:.3f}. The report tells what was tried: {published.report}"
     )
 

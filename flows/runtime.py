@@ -121,7 +121,13 @@ def _slurm(where: Settings) -> dict[str, Any]:
     queue = os.environ.get("SECURED_SLURM_QUEUE")
     if "PREFECT_API_URL" not in os.environ:
         raise InputError("on Slurm the workers need to find the Prefect server: set PREFECT_API_URL")
-    passed = ("SECURED_HOME", "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "PREFECT_RESULTS_LOCAL_STORAGE_PATH")
+    passed = (
+        "SECURED_HOME",
+        "PREFECT_API_URL",
+        "MLFLOW_TRACKING_URI",
+        "PREFECT_HOME",
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH",
+    )
     return {
         **({"queue": queue} if queue else {}),
         "cores": 1,

@@ -1,4 +1,4 @@
-"""Prefect's and MLflow's pages, and a worker that runs what is started from them; all on loopback, all ended together."""
+"""Prefect's and MLflow's pages and a worker that runs what is started from them; on loopback, ended together."""
 
 from __future__ import annotations
 
@@ -83,10 +83,8 @@ class Services:
         }
         python = [sys.executable, "-m"]
         self.say("starting Prefect")
-        prefect_log = self._run(
-            "serve-prefect", [*python, "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.prefect_port)],
-            environment,
-        )  # fmt: skip
+        prefect = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.prefect_port)]
+        prefect_log = self._run("serve-prefect", [*python, *prefect], environment)
         self.say("starting MLflow")
         mlflow_log = self._run("serve-mlflow", [*python, "mlflow", "server", *self._mlflow()], environment)
         runtime.wait_until_up(f"{self.prefect_page}/api/health", self._running[0].poll, prefect_log)
@@ -96,14 +94,19 @@ class Services:
         deploy = ["deploy", "--all", "--prefect-file", str(CODE / "deployments" / "prefect.yaml")]
         self._once([*python, "prefect", "--no-prompt", *deploy], environment)
         self.say("starting a worker")
-        self._run("serve-worker", [*python, "prefect", "worker", "start", "--pool", POOL, "--name", "local"], environment)
+        self._run(
+            "serve-worker",
+            [*python, "prefect", "worker", "start", "--pool", POOL, "--name", "local"],
+            environment,
+        )
         processes.note_children(self.where.processes)
 
     def _mlflow(self) -> list[str]:
         files = self.where.home / "mlflow"
         files.mkdir(parents=True, exist_ok=True)
         return [
-            "--backend-store-uri", f"sqlite:///{files / 'mlflow.db'}", "--artifacts-destination", str(files / "artifacts"),
+            "--backend-store-uri", f"sqlite:///{files / 'mlflow.db'}",
+            "--artifacts-destination", str(files / "artifacts"),
             "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
         ]  # fmt: skip
 
@@ -117,7 +120,13 @@ class Services:
 
     def _once(self, command: list[str], environment: dict[str, str]) -> None:
         done = subprocess.run(
-            command, env=environment, cwd=CODE, capture_output=True, text=True, timeout=_DEPLOY_SECONDS, check=False
+            command,
+            env=environment,
+            cwd=CODE,
+            capture_output=True,
+            text=True,
+            timeout=_DEPLOY_SECONDS,
+            check=False,
         )
         if done.returncode != 0:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]

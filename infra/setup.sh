@@ -38,41 +38,62 @@ make_venv() {
   fi
 }
 
+# Runs a command whose output goes to a log, and shows that time passes.
+watched() {
+  local log=$1 start=$SECONDS last=0 pid
+  shift
+  "$@" >"$log" 2>&1 &
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 1
+    if [ -t 2 ]; then
+      printf '\r  %d s  %.70s\033[K' $((SECONDS - start)) "$(tail -n 1 "$log" | tr -d '\r')" >&2
+    elif [ $((SECONDS - last)) -ge 30 ]; then
+      last=$SECONDS
+      printf '  %d s\n' $((SECONDS - start)) >&2
+    fi
+  done
+  [ -t 2 ] && printf '\r\033[K' >&2
+  wait "$pid"
+}
+
+pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input "$@"; }
+
+install_packages() {
+  local log=.venv/install.log
+  say "installing packages (about 2 GB on first use)"
+  watched "$log" pip install -c infra/constraints.txt setuptools -e ".${EXTRAS:+[$EXTRAS]}" ||
+    fail "packages could not be installed; the end of $log says why:
+$(tail -n 5 "$log")"
+  if [ "${EXTRAS:-}" = dev ]; then
+    # A test oracle whose own pins do not fit ours.
+    pip install -q --no-deps -c infra/constraints.txt pycanon
+  fi
+}
+
 # Pyfhel's source clones three small libraries while it builds. seal.cmake leaves them out (they compress ciphertexts),
 # so that it builds offline. The wheel is kept, so that this happens once per machine and Python.
 install_pyfhel() {
-  local version tag cache log start
+  local version tag cache
   version=$(sed -n 's/^pyfhel==//Ip' infra/constraints.txt)
   .venv/bin/python -c "from importlib.metadata import version as v; import sys; sys.exit(v('pyfhel') != '$version')" 2>/dev/null && return
   tag=$(.venv/bin/python -c 'import sys, platform; print("cp%d%d-%s" % (*sys.version_info[:2], platform.machine()))')
   cache=${SECURED_WHEELS:-${XDG_CACHE_HOME:-$HOME/.cache}/secured/wheels}/$tag
   mkdir -p "$cache" 2>/dev/null || { cache=.cache/wheels/$tag; mkdir -p "$cache"; }
   if ! ls "$cache"/[Pp]yfhel-"$version"-*.whl >/dev/null 2>&1; then
-    log=$cache/build.log
-    say "building Pyfhel $version, once per machine; takes some minutes (log: $log)"
-    start=$SECONDS
-    CMAKE_TOOLCHAIN_FILE=$PWD/infra/seal.cmake .venv/bin/python -m pip wheel -v --no-deps --no-cache-dir -w "$cache/new" "Pyfhel==$version" >"$log" 2>&1 &
-    while kill -0 $! 2>/dev/null; do
-      sleep 5
-      printf '\r  %d s, %s lines of build log ' $((SECONDS - start)) "$(wc -l <"$log")" >&2
-    done
-    printf '\n' >&2
-    if ! wait $!; then
+    say "building Pyfhel $version, once per machine; takes some minutes"
+    if ! CMAKE_TOOLCHAIN_FILE=$PWD/infra/seal.cmake \
+      watched "$cache/build.log" pip wheel -v --no-deps --no-cache-dir -w "$cache/new" "Pyfhel==$version"; then
       say "Pyfhel could not be built, so homomorphic encryption is missing; everything else works."
-      say "It needs a C++ compiler and Python's headers (python3-dev). What went wrong is at the end of $log"
+      say "It needs a C++ compiler and Python's headers (python3-dev). The end of $cache/build.log says what went wrong."
       return
     fi
     mv "$cache"/new/*.whl "$cache"/ && rmdir "$cache/new"
   fi
-  .venv/bin/python -m pip install -q --no-deps "$cache"/[Pp]yfhel-"$version"-*.whl
+  pip install -q --no-deps "$cache"/[Pp]yfhel-"$version"-*.whl
 }
 
 make_venv "$(find_python)"
-say "installing packages (about 2 GB on first use)"
-.venv/bin/python -m pip install --disable-pip-version-check --no-input -q -c infra/constraints.txt setuptools -e ".${EXTRAS:+[$EXTRAS]}"
-if [ "${EXTRAS:-}" = dev ]; then
-  # A test oracle whose own pins do not fit ours.
-  .venv/bin/python -m pip install --disable-pip-version-check -q --no-deps -c infra/constraints.txt pycanon
-fi
+install_packages
 install_pyfhel
 say "ready: $(.venv/bin/python -V), .venv/bin/secured"

@@ -16,7 +16,8 @@ from tasks.common.errors import MissingPart
 def doctor(json: JsonOption = None) -> None:
     """Say what is installed, which engines and servers are there, and what to do about what is missing.
 
-    Also ends servers and workers that a killed run left behind. Exit code 40 if something is missing that all work needs.
+    Also ends servers and workers that a killed run left behind.
+    Exit code 40 if something is missing that everything needs.
     """
     from tasks.common import doctor as examining
 

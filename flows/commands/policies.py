@@ -24,7 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="Write and check the policy that a 
 @app.command("draft")
 def draft(
     table: TableArgument,
-    out: Annotated[Path | None, typer.Option(help="Write to this file, not to the terminal.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file, not to the terminal.", show_default=False)
+    ] = None,
 ) -> None:
     """Write a first policy for a table. Every role in it is a guess that a person has to review.
 
@@ -37,7 +39,8 @@ def draft(
         typer.echo(text, nl=False)
     else:
         write_text(out, text)
-        console.print(f"wrote {escape(str(out))}; review every role, then: secured policy check {escape(str(out))} {escape(str(table))}")
+        next_command = f"secured policy check {escape(str(out))} {escape(str(table))}"
+        console.print(f"wrote {escape(str(out))}; review every role, then: {next_command}", soft_wrap=True)
 
 
 @app.command("check")

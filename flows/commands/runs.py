@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from flows.commands.terminal import JsonOption, PolicyOption, QuietOption, console, progress_console, write_json
+from flows.commands.terminal import (
+    JsonOption,
+    PolicyOption,
+    QuietOption,
+    console,
+    progress_console,
+    write_json,
+)
 from tasks.common import policy_file, processes, settings
 from tasks.common.errors import InputError
 from tasks.common.table import open_table
 
 if TYPE_CHECKING:
-    from tasks.hub.steps import Publication
+    from tasks.hub.handles import Publication
 
 app = typer.Typer(no_args_is_help=True, help="Run a whole flow.")
 
@@ -66,16 +73,16 @@ def _run(policy: str, table: str | None, seed: int | None, *, fresh: bool, quiet
     if show:
         progress_console.print("[dim]starting a Prefect server and Dask workers[/]")
     with runtime.prefect_server(where) as api_url:
-        from flows.data_flow import data_flow as flow  # imports every room
+        from flows.data_flow import data_flow as whole_flow  # imports every room
 
         ids: list[str] = []
 
-        def note(_flow: Any, flow_run: Any, _state: Any) -> None:
+        def note(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - the names of a Prefect hook
             ids.append(str(flow_run.id))
             processes.note_children(where.processes)
 
         with runtime.fresh_results(fresh):
-            noted = flow.with_options(on_running=[note])
+            noted = whole_flow.with_options(on_running=[note])
             if not show:
                 return noted(policy, table, seed)
             with progress.shown(api_url, ids, progress_console):

@@ -34,11 +34,17 @@ if TYPE_CHECKING:
     from tasks.common.policy import Policy
     from tasks.common.table import Table
 
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where to write it, .parquet or .csv.", show_default=False)]
+OutOption = Annotated[
+    Path, typer.Option("--out", "-o", help="Where to write it, .parquet or .csv.", show_default=False)
+]
 
 
 def anonymize(
-    table: TableArgument, policy: PolicyOption, out: OutOption, json: JsonOption = None, quiet: QuietOption = False
+    table: TableArgument,
+    policy: PolicyOption,
+    out: OutOption,
+    json: JsonOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Anonymize a table by the policy's criteria. Says nothing about risk: attack the result with [bold]assess[/].
 
@@ -107,7 +113,9 @@ def assess(
     _show_card(card, controlled=control is not None, ignored=ignored)
     if require_pass and card.gate != "passes":
         kind = ThresholdNotReached if card.gate == "fails" else Inconclusive
-        raise kind(f"the gate {card.gate}: {card.worst} may gain {card.worst_finding.high:.3f}, more than {card.threshold}")
+        raise kind(
+            f"the gate {card.gate}: {card.worst} may gain {card.worst_finding.high:.3f}, more than {card.threshold}"
+        )
 
 
 def synthesize(
@@ -118,7 +126,8 @@ def synthesize(
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Make synthetic rows that look like a table's, with CTGAN. Train it on an anonymized release to keep its protection.
+    """Make synthetic rows that look like a table's, with CTGAN. Train it on an anonymized release, to keep what
+    protects that.
 
     Only columns that the policy releases are learned. CTGAN alone guarantees nothing: [bold]assess[/] its rows.
 
@@ -139,7 +148,13 @@ def synthesize(
         _write(made, out)
     write_json(
         json,
-        {"out": str(out), "sha256": file_hash(out), "rows": made.num_rows, "columns": made.column_names, "epochs": epochs},
+        {
+            "out": str(out),
+            "sha256": file_hash(out),
+            "rows": made.num_rows,
+            "columns": made.column_names,
+            "epochs": epochs,
+        },
     )
     if not quiet:
         console.print(f"wrote {made.num_rows:,} synthetic rows to {escape(str(out))}", soft_wrap=True)
@@ -179,13 +194,20 @@ def _show_account(account: Anonymization, out: Path) -> None:
 
 def _show_card(card: Scorecard, *, controlled: bool, ignored: list[str]) -> None:
     colour = {"passes": "green", "fails": "red"}.get(str(card.gate), "yellow")
-    console.print(f"score [bold]{card.score:.1f}[/] of 100, gate [bold {colour}]{card.gate}[/], threshold {card.threshold}")
+    console.print(
+        f"score [bold]{card.score:.1f}[/] of 100, gate [bold {colour}]{card.gate}[/], threshold {card.threshold}"
+    )
     grid = Grid(box=None, header_style="dim")
     for title in ("attack", "success", "on control", "naive guess", "risk", "bounds"):
         grid.add_column(title, justify="left" if title == "attack" else "right", no_wrap=True)
     for f in card.attacks:
         grid.add_row(
-            f.name, f"{f.success:.3f}", f"{f.control:.3f}", f"{f.baseline:.3f}", f"{f.risk:.3f}", f"{f.low:.3f} – {f.high:.3f}"
+            f.name,
+            f"{f.success:.3f}",
+            f"{f.control:.3f}",
+            f"{f.baseline:.3f}",
+            f"{f.risk:.3f}",
+            f"{f.low:.3f} – {f.high:.3f}",
         )
     console.print(grid)
     if not controlled:

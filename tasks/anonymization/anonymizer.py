@@ -28,7 +28,8 @@ class Anonymization(Value):
     k: people in the smallest class. l: fewest different secrets in a class, by sensitive column.
     loss: mean Normalized Certainty Penalty of a quasi-identifying cell, bound: no recoding loses less.
     column_loss: what was lost by released column: that penalty, or the root mean square of rounding errors in standard
-    deviations, or 1 for a column that an adjustment dropped; suppressed rows count as lost. utility_loss: weighted mean.
+    deviations, or 1 for a column that an adjustment dropped; suppressed rows count as lost.
+    utility_loss: their weighted mean.
     """
 
     rows_before: int
@@ -214,10 +215,11 @@ def _account(
     lost: dict[str, float],
 ) -> Anonymization:
     good = ~solution.violating
-    least = {
-        name: int(solution.classes.distinct_secrets(name)[good].min()) for name in solution.classes.secret_pairs
-    }
-    criteria = [KAnonymity(plan.k), *(DistinctDiversity(*item) for item in plan.l.items() if item[0] in least)]
+    least = {name: int(solution.classes.distinct_secrets(name)[good].min()) for name in solution.classes.secret_pairs}
+    criteria = [
+        KAnonymity(plan.k),
+        *(DistinctDiversity(*item) for item in plan.l.items() if item[0] in least),
+    ]
     kept_share = len(kept) / rows
     return Anonymization(
         rows_before=rows,

@@ -69,7 +69,7 @@ def build(name: str, column: Column, leaves: Sequence[Label]) -> Hierarchy:
     spec = column.hierarchy
     builder = _BUILDERS[type(spec)]
     steps = builder(name, column, spec, leaves)
-    rows = [list(leaves), *[step.labels for step in steps], [ANY] * len(leaves)]
+    rows: list[list[Label]] = [list(leaves), *[step.labels for step in steps], [ANY] * len(leaves)]
     _check_nesting(name, rows)
     losses = [np.zeros(len(leaves)), *[step.loss for step in steps], np.ones(len(leaves))]
     labels, codes = zip(*(_encode(row) for row in rows), strict=True)
@@ -121,7 +121,10 @@ def number(value: float) -> str:
 
 
 def _groups(name: str, column: Column, spec: Groups, leaves: Sequence[Label]) -> list[_Step]:
-    parents = [_inverted(name, level, column.kind if depth == 0 else Kind.CATEGORICAL) for depth, level in enumerate(spec.groups)]
+    parents = [
+        _inverted(name, level, column.kind if depth == 0 else Kind.CATEGORICAL)
+        for depth, level in enumerate(spec.groups)
+    ]
     domain = list(parents[0])
     if known := _outside(leaves, parents[0]):
         raise _outside_error(name, known)
@@ -134,7 +137,9 @@ def _inverted(name: str, level: dict[str, tuple[Leaf, ...]], kind: Kind) -> dict
         for member in members:
             leaf = as_leaf(member, kind)
             if leaf in parent:
-                raise HierarchyError(f"column `{name}`: its hierarchy puts one value into two groups, the second is `{group}`")
+                raise HierarchyError(
+                    f"column `{name}`: its hierarchy puts one value into two groups, the second is `{group}`"
+                )
             parent[leaf] = group
     return parent
 
@@ -190,7 +195,7 @@ def _parent_of(name: str, parent: dict[Label, str], label: Label, level: int) ->
 def _prefix(_name: str, _column: Column, spec: Prefix, leaves: Sequence[Any]) -> list[_Step]:
     steps = []
     for length in spec.prefix:
-        labels = [None if leaf is None else prefix_label(leaf, length) for leaf in leaves]
+        labels: list[Label] = [None if leaf is None else prefix_label(leaf, length) for leaf in leaves]
         below: dict[Label, int] = {}
         for label in labels:
             below[label] = below.get(label, 0) + 1
@@ -220,7 +225,7 @@ _DAYS: dict[DatePart, float] = {"week": 7, "month": 30.44, "quarter": 91.31, "ye
 
 
 def date_label(day: dt.date, part: DatePart) -> str:
-    """The part of the calendar that a day lies in: 2020-W07, 2020-02, 2020-Q1, 2020 or 2020s (ISO 8601 where it has a form)."""
+    """The part of the calendar that a day lies in: 2020-W07, 2020-02, 2020-Q1, 2020 or 2020s."""
     if part == "week":
         year, week, _ = day.isocalendar()
         return f"{year}-W{week:02d}"
@@ -287,7 +292,9 @@ def read_file(path: Path) -> list[list[str]]:
         raise HierarchyError(f"{path.name} has no line")
     for line, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
-            raise HierarchyError(f"{path.name}, line {line}: {len(row)} levels, where the first line has {len(rows[0])}")
+            raise HierarchyError(
+                f"{path.name}, line {line}: {len(row)} levels, where the first line has {len(rows[0])}"
+            )
     return rows
 
 
@@ -309,7 +316,7 @@ def _check_nesting(name: str, rows: list[list[Label]]) -> None:
         for low, up in zip(lower, upper, strict=True):
             if parent.setdefault(low, up) != up:
                 raise HierarchyError(
-                    f"column `{name}`: its hierarchy does not nest; one label of level {level} has two parents in level {level + 1}"
+                    f"column `{name}`: its hierarchy does not nest; a label of level {level} has two parents above it"
                 )
 
 

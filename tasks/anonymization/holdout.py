@@ -45,8 +45,8 @@ def split(table: Table, policy: Policy, rng: np.random.Generator) -> dict[str, n
     working, sealed = (round(share * len(people)) for share in (shares.working, shares.sealed))
     if min(working, sealed, len(people) - working - sealed) < _FEWEST_PEOPLE:
         raise TableError(
-            f"the table holds {len(people)} people, too few to set {shares.working:.0%} and {shares.sealed:.0%} of them "
-            f"aside as controls: each group needs at least {_FEWEST_PEOPLE}"
+            f"the table holds {len(people)} people, too few to set {shares.working:.0%} and {shares.sealed:.0%} "
+            f"of them aside as controls: each group needs at least {_FEWEST_PEOPLE}"
         )
     rank = rng.permutation(len(people))[place]
     file_rows = table.row_numbers()[rows]

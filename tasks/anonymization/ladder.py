@@ -18,7 +18,10 @@ from tasks.common.policy import Kind, Policy, Role
 from tasks.common.values import Value
 
 K_STEPS = (2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200)
-_FINEST_ROUNDING, _COARSEST_ROUNDING = 0.1, 4.0  # in standard deviations; coarser, nothing is left of a column
+_FINEST_ROUNDING, _COARSEST_ROUNDING = (
+    0.1,
+    4.0,
+)  # in standard deviations; coarser, nothing is left of a column
 _LEAST_GAIN = 0.001
 
 
@@ -115,7 +118,10 @@ def _coarser(policy: Policy, plan: Plan, table: pa.Table, name: str) -> list[Run
         if step is not None:
             rounding = plan.rounding | {name: step}
             found.append(
-                Rung(change=f"{name} in steps of {number(step)}", plan=plan.model_copy(update={"rounding": rounding}))
+                Rung(
+                    change=f"{name} in steps of {number(step)}",
+                    plan=plan.model_copy(update={"rounding": rounding}),
+                )
             )
     if policy.columns[name].role is Role.OTHER:
         found.append(Rung(change=f"{name} left out", plan=plan.model_copy(update={"dropped": (*plan.dropped, name)})))

@@ -82,9 +82,7 @@ class Lattice:
         self._losses = [s * hierarchy.loss for s, hierarchy in zip(share, hierarchies, strict=True)]
         self._sizes = [[len(labels) for labels in hierarchy.labels] for hierarchy in hierarchies]
         # By column and level, the weighted loss of the mean row.
-        self._means = [
-            loss[:, tuples.codes[:, j]] @ (tuples.rows / self.rows) for j, loss in enumerate(self._losses)
-        ]
+        self._means = [loss[:, tuples.codes[:, j]] @ (tuples.rows / self.rows) for j, loss in enumerate(self._losses)]
 
     def bound(self, node: Node) -> float:
         """Loss of a node if nothing had to be suppressed; never above its loss, and growing upwards."""
@@ -96,7 +94,9 @@ class Lattice:
         below: classes of any node that is nowhere more general; the tuples themselves if not given.
         """
         base = below or self.tuples
-        labels = [h.codes[level][base.codes[:, j]] for j, (h, level) in enumerate(zip(self.hierarchies, node, strict=True))]
+        labels = [
+            h.codes[level][base.codes[:, j]] for j, (h, level) in enumerate(zip(self.hierarchies, node, strict=True))
+        ]
         sizes = [sizes[level] for sizes, level in zip(self._sizes, node, strict=True)]
         return merge(base, labels, sizes)
 
@@ -136,18 +136,17 @@ def search(lattice: Lattice, budget: int = NODE_BUDGET) -> Solution | None:
     seen = {lattice.floor}
     while waiting and evaluated < budget:
         bound, node, below = heapq.heappop(waiting)
-        if bound >= best.loss:
-            return _solution(best, best.loss, evaluated)
+        if bound >= _loss(best):
+            return _solution(best, np.inf, evaluated)
         visit = lattice.visit(node, below)
         evaluated += 1
-        if visit.loss is not None and visit.loss < best.loss:
-            best = visit
+        best = min(best, visit, key=_loss)
         for parent in lattice.parents(node):
             if parent not in seen:
                 seen.add(parent)
                 heapq.heappush(waiting, (lattice.bound(parent), parent, visit.classes))
     if not waiting:
-        return _solution(best, best.loss, evaluated)
+        return _solution(best, np.inf, evaluated)
     found, more = _descend(lattice)
     return _solution(min(best, found, key=_loss), bound, evaluated + more)
 
@@ -169,5 +168,6 @@ def _loss(visit: Visit) -> float:
 
 
 def _solution(best: Visit, bound: float, evaluated: int) -> Solution:
+    """The best visit as a solution; a bound beyond its loss means that it is optimal."""
     assert best.loss is not None, "only nodes that satisfy the criteria become solutions"
     return Solution(best.node, best.loss, min(bound, best.loss), evaluated, best.classes, best.violating)

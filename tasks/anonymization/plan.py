@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from tasks.common.policy import Policy
 from tasks.common.values import Value
 
@@ -16,14 +18,12 @@ class Plan(Value):
     k: int
     l: dict[str, int]  # noqa: E741 - the field's own name
     suppression: float
-    floor: dict[str, int] = {}
-    rounding: dict[str, float] = {}
+    floor: dict[str, int] = Field(default_factory=dict)
+    rounding: dict[str, float] = Field(default_factory=dict)
     dropped: tuple[str, ...] = ()
 
 
 def first_plan(policy: Policy) -> Plan:
     """The policy's own criteria, before any adjustment."""
     rounding = {name: column.round for name, column in policy.columns.items() if column.round is not None}
-    return Plan(
-        k=policy.criteria.k, l=policy.criteria.l, suppression=policy.criteria.suppression, rounding=rounding
-    )
+    return Plan(k=policy.criteria.k, l=policy.criteria.l, suppression=policy.criteria.suppression, rounding=rounding)

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from tasks.anonymization import anonymizer, holdout
-from tasks.anonymization.anonymizer import Anonymization
+from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.plan import Plan, first_plan
 from tasks.common import reading
 from tasks.common.policy import Policy
 from tasks.common.seeds import generator
 from tasks.common.steps import step, store
 from tasks.common.table import Table
-from tasks.common.values import Value
-
-
-class Parts(Value):
-    """The people to release, and the two controls."""
-
-    train: Table
-    working: Table
-    sealed: Table
-
-
-class Release(Value):
-    """An anonymized table, the plan it was made by and the account of it."""
-
-    table: Table
-    plan: Plan
-    account: Anonymization
 
 
 @step("split")

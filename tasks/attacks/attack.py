@@ -96,7 +96,7 @@ def _strata(adversary: Adversary, sides: tuple[Targets, Targets]) -> list[np.nda
 
 
 def _tally(successes: list[np.ndarray], strata: list[np.ndarray]) -> tuple[Trials, Trials]:
-    """Successes as trials by stratum. Strata weigh equally; one that a side lacks is left out, so equals are compared."""
+    """Successes as trials by stratum. Strata weigh equally; one that a side lacks is left out on both."""
     common = sorted(set(strata[0].tolist()) & set(strata[1].tolist()))
     sides = []
     for found, stratum in zip(successes, strata, strict=True):

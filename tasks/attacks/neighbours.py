@@ -19,7 +19,7 @@ _EDGE = 1e-9
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+    return numba.njit(cache=True, nogil=True)(function)
 
 
 class Secrets(NamedTuple):
@@ -41,22 +41,22 @@ class Secrets(NamedTuple):
 
 def fitting_rows(space: Space, known: np.ndarray) -> np.ndarray:
     """How many released rows fit each target in the columns known of it, int64 (t,); known is bool (t, columns)."""
-    return _fitting_rows(space.points, known)  # type: ignore[no-any-return]
+    return _fitting_rows(space.points, known)
 
 
 def guess_credit(space: Space, known: np.ndarray, secrets: Secrets) -> np.ndarray:
-    """Expected credit of a guess taken from the tie set over the known columns, float64 (t,); known is bool (columns,)."""
-    return _guess_credit(space.points, known, secrets)  # type: ignore[no-any-return]
+    """Expected credit of a guess from the tie set over the known columns, float64 (t,); known is bool (columns,)."""
+    return _guess_credit(space.points, known, secrets)
 
 
 def link_probability(space: Space, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Probability that two searches, by `left` and by `right` columns, pick the same row, float64 (t,)."""
-    return _link_probability(space.points, left, right)  # type: ignore[no-any-return]
+    return _link_probability(space.points, left, right)
 
 
 def nearest_distances(space: Space, order: int) -> np.ndarray:
     """Distance to the `order`-th nearest released row over all columns, the row itself included, float64 (t,)."""
-    return _nearest_distances(space.points, order)  # type: ignore[no-any-return]
+    return _nearest_distances(space.points, order)
 
 
 @_compiled
@@ -99,9 +99,12 @@ def _measure(points: Points, t: int, used: np.ndarray, out: np.ndarray) -> None:
 def _fits(points: Points, t: int, r: int, used: np.ndarray) -> bool:
     categories = points.target_codes.shape[1]
     for j in range(categories):
-        if used[j] and not points.covers[
-            points.offsets[j] + points.target_codes[t, j] * points.widths[j] + points.row_codes[r, j]
-        ]:
+        if (
+            used[j]
+            and not points.covers[
+                points.offsets[j] + points.target_codes[t, j] * points.widths[j] + points.row_codes[r, j]
+            ]
+        ):
             return False
     for j in range(points.target_values.shape[1]):
         if used[categories + j] and not _covered(

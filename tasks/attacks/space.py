@@ -88,9 +88,7 @@ class _Number:
     range: float
 
 
-def build(
-    targets: pa.Table, release: pa.Table, names: list[str], policy: Policy, rounding: dict[str, float]
-) -> Space:
+def build(targets: pa.Table, release: pa.Table, names: list[str], policy: Policy, rounding: dict[str, float]) -> Space:
     """Put typed targets and a release into one space over the columns `names`.
 
     rounding: by numeric column the multiple it was rounded to; the adversary knows that too.
@@ -110,7 +108,7 @@ def build(
 
 
 def _assemble(categories: dict[str, _Category], numbers: dict[str, _Number], targets: int) -> Space:
-    labels = [column.labels for column in (*categories.values(), *numbers.values())]
+    labels = [c.labels for c in categories.values()] + [n.labels for n in numbers.values()]
     _, first, of_row, weights = np.unique(
         pack(labels, [int(codes.max(initial=0)) + 1 for codes in labels]),
         return_index=True,
@@ -181,9 +179,7 @@ def _domain(name: str, column: Column, leaves: list[Label], labels: list[Label])
     return list(dict.fromkeys([*leaves, *(label for label in labels if label is not None and ANY not in str(label))]))
 
 
-def _number(
-    name: str, column: Column, facts: pa.ChunkedArray, released: pa.ChunkedArray, step: float
-) -> _Number:
+def _number(name: str, column: Column, facts: pa.ChunkedArray, released: pa.ChunkedArray, step: float) -> _Number:
     target = floats(facts)
     labels, codes = factorize(released)
     known = target[~np.isnan(target)]
@@ -245,7 +241,9 @@ def as_fact(label: Label, column: Column) -> Label:
         return None
 
 
-def _tree_spans(name: str, column: Column, labels: list[Label], facts: pa.ChunkedArray) -> dict[Label, tuple[float, float]]:
+def _tree_spans(
+    name: str, column: Column, labels: list[Label], facts: pa.ChunkedArray
+) -> dict[Label, tuple[float, float]]:
     """Least and greatest leaf below each label of a hierarchy that lists leaves or calendar parts."""
     leaves = hierarchies.listed_leaves(name, column) or facts.combine_chunks().unique().to_pylist()
     leaves = list(dict.fromkeys([*leaves, *(as_fact(label, column) for label in labels)]))

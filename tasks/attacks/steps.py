@@ -6,13 +6,14 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.anonymization import holdout
+from tasks.anonymization.handles import Release
 from tasks.anonymization.ladder import Step
-from tasks.anonymization.steps import Release
 from tasks.attacks import adjust as adjusting
 from tasks.attacks import attack as attacking
 from tasks.attacks import targets
 from tasks.attacks.adversary import Adversary, declare
 from tasks.attacks.attack import Evidence
+from tasks.attacks.handles import People, TargetGroups
 from tasks.attacks.score import Scorecard, score
 from tasks.attacks.targets import Targets
 from tasks.common import reading
@@ -20,21 +21,6 @@ from tasks.common.policy import Policy
 from tasks.common.seeds import generator
 from tasks.common.steps import step, store
 from tasks.common.table import Table
-from tasks.common.values import Value
-
-
-class People(Value):
-    """Rows to attack, those that stand out apart from the others."""
-
-    outliers: Table
-    others: Table
-
-
-class TargetGroups(Value):
-    """People in the release, and people in a control."""
-
-    released: People
-    control: People
 
 
 @step("choose targets")

@@ -48,9 +48,7 @@ def choose(
     groups: typed rows and person codes (None where each row is a person).
     """
     positions = [_one_row_each(persons, rows.num_rows, rng) for rows, persons in groups]
-    everyone = pa.concat_tables(
-        [rows.take(pa.array(kept)) for (rows, _), kept in zip(groups, positions, strict=True)]
-    )
+    everyone = pa.concat_tables([rows.take(pa.array(kept)) for (rows, _), kept in zip(groups, positions, strict=True)])
     distance = _isolation(everyone, policy, rng)
     outlier = distance > np.quantile(distance, 1 - OUTLIER_SHARE)
     chosen = []
@@ -74,14 +72,10 @@ def _isolation(everyone: pa.Table, policy: Policy, rng: np.random.Generator) -> 
     sample = rng.permutation(everyone.num_rows)[:_REFERENCE_ROWS]
     exact = policy.model_copy(update={"columns": {n: c.as_released_exactly() for n, c in policy.columns.items()}})
     reference = everyone.take(pa.array(np.sort(sample)))
-    return neighbours.nearest_distances(
-        space.build(everyone, reference, everyone.column_names, exact, {}), _NEIGHBOUR
-    )
+    return neighbours.nearest_distances(space.build(everyone, reference, everyone.column_names, exact, {}), _NEIGHBOUR)
 
 
 def _thin(outlier: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """Positions of at most `most` targets, half of them outliers where there are so many."""
-    picked = []
-    for stratum in (np.flatnonzero(outlier), np.flatnonzero(~outlier)):
-        picked.append(rng.permutation(stratum)[: most // 2])
-    return np.sort(np.concatenate(picked))
+    strata = (np.flatnonzero(outlier), np.flatnonzero(~outlier))
+    return np.sort(np.concatenate([rng.permutation(stratum)[: most // 2] for stratum in strata]))

@@ -68,7 +68,10 @@ def _packages() -> Diagnosis:
             missing.append(name)
     if missing:
         return Diagnosis(
-            part="packages", state=State.BAD, found=f"missing: {', '.join(missing)}", advice="run `make env` again"
+            part="packages",
+            state=State.BAD,
+            found=f"missing: {', '.join(missing)}",
+            advice="run `make env` again",
         )
     return Diagnosis(part="packages", state=State.GOOD, found=", ".join(versions))
 
@@ -121,7 +124,10 @@ def _slurm() -> Diagnosis:
     if place:
         return Diagnosis(part="Slurm", state=State.GOOD, found=place)
     return Diagnosis(
-        part="Slurm", state=State.OPTIONAL, found="no sbatch here", advice="submit from a login node of your cluster"
+        part="Slurm",
+        state=State.OPTIONAL,
+        found="no sbatch here",
+        advice="submit from a login node of your cluster",
     )
 
 
@@ -145,7 +151,12 @@ def _server(part: str, url: str, advice: str) -> Diagnosis:
     except (httpx.TransportError, httpx.InvalidURL) as error:
         return Diagnosis(part=part, state=State.BAD, found=f"{url}: {type(error).__name__}", advice=advice)
     state = State.GOOD if answer.is_success else State.BAD
-    return Diagnosis(part=part, state=state, found=f"{url} answers {answer.status_code}", advice="" if answer.is_success else advice)
+    return Diagnosis(
+        part=part,
+        state=state,
+        found=f"{url} answers {answer.status_code}",
+        advice="" if answer.is_success else advice,
+    )
 
 
 def _browser() -> Diagnosis:

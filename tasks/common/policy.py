@@ -6,6 +6,7 @@ One YAML file drives the data flow. `tasks.common.policy_file` reads it; this mo
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,8 +15,8 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from tasks.common.values import Value, content_hash
 
 # Largest acceptable risk by sharing context, as the probability 1/n of a smallest group of n.
-# public: European Medicines Agency, External guidance on Policy 0070 (2018), 5.4 (0.09, n = 11). controlled and enclave:
-# El Emam, Guide to the De-Identification of Personal Health Information (2013), ch. 18 (n = 5 and n = 3).
+# public: European Medicines Agency, External guidance on Policy 0070 (2018), 5.4 (0.09, n = 11). controlled and
+# enclave: El Emam, Guide to the De-Identification of Personal Health Information (2013), ch. 18 (n = 5 and n = 3).
 THRESHOLDS = {"public": 0.09, "controlled": 0.20, "enclave": 0.33}
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -50,7 +51,7 @@ class Intervals(Value):
 
     @model_validator(mode="after")
     def _widths_nest(self) -> Self:
-        for narrow, wide in zip(self.intervals, self.intervals[1:], strict=False):
+        for narrow, wide in pairwise(self.intervals):
             ratio = wide / narrow
             if ratio <= 1 or abs(ratio - round(ratio)) > 1e-9:
                 raise ValueError(
@@ -77,7 +78,7 @@ class Prefix(Value):
     @field_validator("prefix")
     @classmethod
     def _shrinks(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
-        if any(later >= earlier for earlier, later in zip(lengths, lengths[1:], strict=False)):
+        if any(later >= earlier for earlier, later in pairwise(lengths)):
             raise ValueError("prefix lengths have to shrink from level to level, as in [4, 3, 2]")
         return lengths
 
@@ -170,8 +171,8 @@ class Column(Value):
             raise ValueError(f"only a quasi-identifier has a hierarchy, but the role is `{self.role}`")
         if self.kind is Kind.TEXT and self.role not in {Role.DIRECT, Role.DROP}:
             raise ValueError("free text is never released; give it the role `direct` or `drop`")
-        needs = {Intervals: Kind.NUMERIC, Dates: Kind.DATE}.get(type(self.hierarchy))
-        if needs is not None and self.kind is not needs:
+        needs = Kind.NUMERIC if isinstance(self.hierarchy, Intervals) else Kind.DATE
+        if isinstance(self.hierarchy, Intervals | Dates) and self.kind is not needs:
             raise ValueError(f"this hierarchy needs `kind: {needs}`, but the kind is `{self.kind}`")
         for key in ("round", "range"):
             if getattr(self, key) is not None and self.kind is not Kind.NUMERIC:
@@ -179,7 +180,6 @@ class Column(Value):
         if self.round is not None and self.role is Role.QUASI:
             raise ValueError("`round` is for columns that are not generalized; a quasi-identifier has its hierarchy")
         return self
-
 
     def as_released_exactly(self) -> Column:
         """The same column without generalization, for comparing original rows with each other."""
@@ -207,7 +207,9 @@ class Inference(Value):
     """Guess a secret from everything else that is known of a person."""
 
     secrets: tuple[str, ...] | None = Field(None, description="Columns to guess; the sensitive ones if not given.")
-    tolerance: Share = Field(0.05, description="Numeric secrets: a guess this close, as a share of the range, is right.")
+    tolerance: Share = Field(
+        0.05, description="Numeric secrets: a guess this close, as a share of the range, is right."
+    )
 
 
 class Linkability(Value):
@@ -259,7 +261,9 @@ class Volume(Value):
     """How many rows are enough."""
 
     tolerance: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.01, description="AUC that more rows would still gain.")
-    max_factor: Annotated[float, Field(ge=1, le=100)] = Field(3.0, description="Most rows, as a multiple of the release.")
+    max_factor: Annotated[float, Field(ge=1, le=100)] = Field(
+        3.0, description="Most rows, as a multiple of the release."
+    )
 
 
 class Synthesis(Value):
@@ -271,7 +275,8 @@ class Synthesis(Value):
     """
 
     epochs: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Passes over the release; if not given, as many as make 1,800 batches, and at least 10."
+        None,
+        description="Passes over the release; if not given, as many as make 1,800 batches, and at least 10.",
     )
     batch: Annotated[int, Field(ge=20, multiple_of=20)] = 200
     pack: Annotated[int, Field(ge=1)] = Field(1, description="Rows that the discriminator judges together.")
@@ -299,7 +304,9 @@ class Policy(Value):
     description: str = ""
     table: Path | None = Field(None, description="The table, relative to this file; the command line may name another.")
     person: str | None = Field(None, description="Direct identifier of the person; rows of one person stay together.")
-    exclude: dict[str, tuple[Leaf, ...]] = Field(default_factory=dict, description="Rows with these values are left out.")
+    exclude: dict[str, tuple[Leaf, ...]] = Field(
+        default_factory=dict, description="Rows with these values are left out."
+    )
     context: str = Field("public", description="With whom it is shared; decides the threshold.")
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=dict, description="More sharing contexts, or other thresholds."
@@ -386,7 +393,11 @@ class Policy(Value):
             ("attacks.inference.secrets", list(self.attacks.inference.secrets or ()), released),
             ("attacks.linkability", [*(link.left or ()), *(link.right or ())], released),
             ("downstream.target", [self.downstream.target] if self.downstream else [], released),
-            ("downstream.features", list(self.downstream.features or ()) if self.downstream else [], released),
+            (
+                "downstream.features",
+                list(self.downstream.features or ()) if self.downstream else [],
+                released,
+            ),
             ("fairness.protected", list(self.fairness.protected) if self.fairness else [], released),
         ]
 

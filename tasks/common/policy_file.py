@@ -57,7 +57,9 @@ def read(path: Path | str) -> Policy:
 
 def schema() -> str:
     """The JSON Schema of a policy, for editors that complete and check YAML."""
-    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema()}, indent=2)
+    return json.dumps(
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema()}, indent=2
+    )
 
 
 def _text(path: Path) -> str:
@@ -91,7 +93,7 @@ def _note_lines(node: yaml.Node | None, at: Path_, lines: dict[Path_, int], path
 def _complaints(error: ValidationError, lines: dict[Path_, int], path: Path) -> str:
     told = []
     for problem in error.errors(include_url=False):
-        place = tuple(part for part in problem["loc"] if part not in {"[key]"})
+        place = tuple(part for part in problem["loc"] if part != "[key]")
         told.append(f"{path}, line {_line(place, lines)}: {_sentence(place, problem, lines)}")
     return "\n".join(dict.fromkeys(told))
 

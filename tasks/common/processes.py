@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
@@ -27,7 +27,9 @@ _BOUND_TO_PARENT = (
 )
 
 
-def start(arguments: list[str], environment: Mapping[str, str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    arguments: list[str], environment: Mapping[str, str], log: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a program that ends when this process ends, however that happens. Its output goes to `log`, or nowhere."""
     output = log if log is not None else subprocess.DEVNULL
     return subprocess.Popen(
@@ -115,8 +117,8 @@ def _alive(mark: dict[str, float]) -> psutil.Process | None:
         return None
 
 
-def _read(path: Path) -> dict[str, list[dict[str, float]] | dict[str, float]] | None:
+def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())  # type: ignore[no-any-return]
+        return json.loads(path.read_text())
     except (OSError, ValueError):
         return None

@@ -10,7 +10,12 @@ from tasks.common.errors import PolicyError, TableError
 from tasks.common.policy import Column, Kind, Leaf, Policy, Role
 from tasks.common.table import Table
 
-ARROW_TYPES = {Kind.NUMERIC: pa.float64(), Kind.CATEGORICAL: pa.string(), Kind.DATE: pa.date32(), Kind.TEXT: pa.string()}
+ARROW_TYPES = {
+    Kind.NUMERIC: pa.float64(),
+    Kind.CATEGORICAL: pa.string(),
+    Kind.DATE: pa.date32(),
+    Kind.TEXT: pa.string(),
+}
 _NAMED_ROWS = 3
 
 
@@ -63,9 +68,7 @@ def require_columns(table: Table, columns: list[str]) -> None:
         PolicyError: at least one is not there.
     """
     if lacking := [name for name in columns if name not in table.columns]:
-        raise PolicyError(
-            f"{table.path.name} has no column {_quoted(lacking)}; it has {_quoted(list(table.columns))}"
-        )
+        raise PolicyError(f"{table.path.name} has no column {_quoted(lacking)}; it has {_quoted(list(table.columns))}")
 
 
 def as_kind(values: pa.ChunkedArray, name: str, column: Column) -> pa.ChunkedArray:

@@ -69,8 +69,7 @@ class Settings:
             probe.unlink()
         except OSError as error:
             raise StorageError(
-                f"{self.home} cannot be written ({error.strerror}); "
-                "set SECURED_HOME to a folder of yours that has room"
+                f"{self.home} cannot be written ({error.strerror}); set SECURED_HOME to a folder of yours that has room"
             ) from error
 
 

@@ -66,9 +66,8 @@ def step(name: str, cache: CachePolicy = BY_CONTENT) -> Callable[[Callable[P, R]
                     raise
                 raise RunFailed(f"step {name}: {_place(error)}") from None
 
-        return task(
-            guarded, name=name, cache_policy=cache, persist_result=True, result_serializer="json", retries=0
-        )
+        made = task(name=name, cache_policy=cache, persist_result=True, result_serializer="json", retries=0)
+        return made(guarded)
 
     return wrap
 

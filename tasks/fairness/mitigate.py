@@ -24,7 +24,12 @@ def group_of(table: pa.Table, columns: list[str]) -> np.ndarray:
 
 
 def balancing_rows(
-    rows: pa.Table, pool: pa.Table, protected: list[str], task: Downstream, most: int, rng: np.random.Generator
+    rows: pa.Table,
+    pool: pa.Table,
+    protected: list[str],
+    task: Downstream,
+    most: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Positions in `pool` of synthetic rows that bring each group's outcome rate towards everyone's, at most `most`.
 

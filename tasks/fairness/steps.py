@@ -5,27 +5,18 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization.steps import Release
+from tasks.anonymization.handles import Release
 from tasks.common.policy import Policy
 from tasks.common.steps import step, store
 from tasks.common.table import Table
-from tasks.common.values import Value
-from tasks.fairness.unbias import ORIGIN, WEIGHT, Fairness
-from tasks.synthesis.steps import Synthetic
-from tasks.utility.steps import in_vocabulary
-
-
-class Unbiased(Value):
-    """Released and synthetic rows with origin and weight, the synthetic ones among them alone, the account of it."""
-
-    table: Table
-    synthetic: Table
-    account: Fairness
+from tasks.fairness.handles import Unbiased
+from tasks.fairness.unbias import ORIGIN, WEIGHT
+from tasks.synthesis.handles import Synthetic
 
 
 @step("unbias")
 def unbias(release: Release, synthetic: Synthetic | None, control: Table, policy: Policy) -> Unbiased:
-    """Measure the bias of the downstream model, mitigate it, measure again. Without synthetic rows only weights help."""
+    """Measure the bias of the downstream model, mitigate it, measure again; without synthetic rows by weights only."""
     from tasks.fairness import unbias as unbiasing
 
     rows = release.table.read()
@@ -34,13 +25,15 @@ def unbias(release: Release, synthetic: Synthetic | None, control: Table, policy
         rows,
         synthetic.rows.read() if synthetic else nothing,
         synthetic.pool.read() if synthetic else nothing,
-        in_vocabulary(release, control, policy),
+        release.in_vocabulary(control, policy),
         policy,
         policy.seed,
     )
     keep = store()
     return Unbiased(
-        table=keep.put_table(made.table), synthetic=keep.put_table(_synthetic_rows(made.table)), account=made.account
+        table=keep.put_table(made.table),
+        synthetic=keep.put_table(_synthetic_rows(made.table)),
+        account=made.account,
     )
 
 

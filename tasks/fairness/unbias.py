@@ -46,7 +46,9 @@ class Unbiased:
     account: Fairness
 
 
-def unbias(release: pa.Table, synthetic: pa.Table, pool: pa.Table, test: pa.Table, policy: Policy, seed: int) -> Unbiased:
+def unbias(
+    release: pa.Table, synthetic: pa.Table, pool: pa.Table, test: pa.Table, policy: Policy, seed: int
+) -> Unbiased:
     """Balance released and synthetic rows for the policy's protected columns.
 
     pool: further synthetic rows to draw from; test: real people, in the release's vocabulary.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from pydantic import Field
+
+from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
-from tasks.anonymization.steps import Parts, Release
 from tasks.attacks.score import Gate, Scorecard
 from tasks.common.policy import Policy
 from tasks.common.table import Table
@@ -16,7 +18,18 @@ from tasks.utility.fidelity import Fidelity
 from tasks.utility.volume import VolumeNeed
 from tasks.validation.expectations import Validation
 
-_NAMED_PACKAGES = ("secured", "numpy", "pyarrow", "scikit-learn", "torch", "ctgan", "sdmetrics", "fairlearn", "prefect", "mlflow")
+_NAMED_PACKAGES = (
+    "secured",
+    "numpy",
+    "pyarrow",
+    "scikit-learn",
+    "torch",
+    "ctgan",
+    "sdmetrics",
+    "fairlearn",
+    "prefect",
+    "mlflow",
+)
 
 
 class Attempt(Value):
@@ -64,7 +77,7 @@ class Dossier(Value):
     fidelity: Fidelity | None = None
     fairness: Fairness | None = None
     distributions: tuple[Distribution, ...] = ()
-    products: dict[str, Table] = {}
+    products: dict[str, Table] = Field(default_factory=dict)
     code_version: str
 
     @property

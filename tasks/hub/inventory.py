@@ -22,20 +22,12 @@ from tasks.attacks.score import Gate, Scorecard
 from tasks.common import settings
 from tasks.common.errors import StorageError
 from tasks.common.identity import identity
-from tasks.common.values import Value, content_hash
+from tasks.common.values import content_hash
 from tasks.hub.dossier import Dossier, versions
+from tasks.hub.handles import Registration
 
 EXPERIMENT = "data-flow"
 _FINGERPRINT = "secured.fingerprint"
-
-
-class Registration(Value):
-    """Where a run is found in the knowledge base. page: of MLflow's web pages, None where no server shows them."""
-
-    run_id: str
-    experiment_id: str
-    tracking_uri: str
-    page: str | None
 
 
 def register(dossier: Dossier, folder: Path) -> Registration:
@@ -76,7 +68,9 @@ def _experiment(uri: str) -> str:
 
 def _known(experiment: str, fingerprint: str) -> str | None:
     runs = MlflowClient().search_runs(
-        [experiment], f"tags.`{_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'", max_results=1
+        [experiment],
+        f"tags.`{_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'",
+        max_results=1,
     )
     return str(runs[0].info.run_id) if runs else None
 
@@ -143,11 +137,18 @@ def _metrics(dossier: Dossier) -> dict[str, float]:
         **_bounds("", dossier.card),
     }
     if dossier.verdict and dossier.verdict.synthetic:
-        found |= {"score_synthetic": dossier.verdict.synthetic.score, **_bounds("synthetic.", dossier.verdict.synthetic)}
+        found |= {
+            "score_synthetic": dossier.verdict.synthetic.score,
+            **_bounds("synthetic.", dossier.verdict.synthetic),
+        }
     if dossier.fidelity:
         fidelity = dossier.fidelity
         found |= {"shapes": fidelity.shapes, "trends": fidelity.trends, "trends_floor": fidelity.trends_floor}
-        for name, auc in (("auc_synthetic", fidelity.auc), ("auc_release", fidelity.auc_real), ("auc_floor", fidelity.auc_floor)):
+        for name, auc in (
+            ("auc_synthetic", fidelity.auc),
+            ("auc_release", fidelity.auc_real),
+            ("auc_floor", fidelity.auc_floor),
+        ):
             found |= {name: auc.value} if auc else {}
     if dossier.fairness:
         for when, biases in (("before", dossier.fairness.before), ("after", dossier.fairness.after)):
@@ -176,7 +177,7 @@ def _log_attempts(dossier: Dossier) -> None:
 
 def _log_input(dossier: Dossier) -> None:
     source = CodeDatasetSource(tags={"mlflow.source.type": "LOCAL", "rows": str(dossier.source.rows)})
-    dataset = MetaDataset(source, name=dossier.source.path.name, digest=dossier.source.sha256[:16])
+    dataset = MetaDataset(source, name=dossier.source.path.name, digest=dossier.source.sha256[:16])  # type: ignore[abstract]
     mlflow.log_input(dataset, context="original, stays with its owner")
 
 

@@ -83,7 +83,7 @@ def share_bars(labels: Sequence[str], series: Sequence[tuple[str, Sequence[float
         for number, (tone, values) in enumerate(series):
             length = (width - label_width - 34) * values[row] / top
             parts.append(
-                f'<rect class="{tone}" x="{label_width}" y="{y + number * bar}" width="{length:.1f}" height="{bar - 1}"/>'
+                f'<rect class="{tone}" x="{label_width}" y="{y + number * bar}" width="{length:.1f}" height="6"/>'
             )
         parts.append(
             f'<text class="axis" x="{width}" y="{middle:.1f}" text-anchor="end">{_percent(series[0][1][row])}</text>'
@@ -102,7 +102,9 @@ def curve(points: Sequence[tuple[float, float]], fitted: Sequence[tuple[float, f
         return 60 + (_WIDTH - 90) * x / right, 10 + 170 * (high - y) / (high - low)
 
     line = " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(*p) for p in fitted))
-    dots = "".join(f'<circle class="after" cx="{px:.1f}" cy="{py:.1f}" r="4"/>' for px, py in (place(*p) for p in points))
+    dots = "".join(
+        f'<circle class="after" cx="{px:.1f}" cy="{py:.1f}" r="4"/>' for px, py in (place(*p) for p in points)
+    )
     axis = "".join(
         f'<text class="axis" x="50" y="{place(0, y)[1] + 4:.1f}" text-anchor="end">{y:.2f}</text>'
         f'<line class="grid" x1="60" x2="{_WIDTH - 30}" y1="{place(0, y)[1]:.1f}" y2="{place(0, y)[1]:.1f}"/>'
@@ -117,9 +119,10 @@ def curve(points: Sequence[tuple[float, float]], fitted: Sequence[tuple[float, f
 
 def loss_bar(share: float) -> Markup:
     """A share in [0, 1] as a bar for a table cell."""
-    return Markup(
+    return Markup(  # noqa: S704 - numbers only
         f'<svg class="cell" viewBox="0 0 100 10" role="img" aria-label="{_percent(share)}" preserveAspectRatio="none">'
-        f'<rect class="track" width="100" height="10"/><rect class="after" width="{100 * share:.1f}" height="10"/></svg>'
+        '<rect class="track" width="100" height="10"/>'
+        f'<rect class="after" width="{100 * share:.1f}" height="10"/></svg>'
     )
 
 

@@ -26,7 +26,11 @@ _FIT_POINTS = 60
 def render(dossier: Dossier) -> str:
     """The report as HTML."""
     environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
         d=dossier,
@@ -70,7 +74,12 @@ def _tone(finding: Finding, threshold: float) -> str:
 def _columns(dossier: Dossier) -> list[dict[str, Any]]:
     account = dossier.release.account
     return [
-        {"name": name, "role": str(column.role), "change": _change(dossier, name), "loss": account.column_loss.get(name)}
+        {
+            "name": name,
+            "role": str(column.role),
+            "change": _change(dossier, name),
+            "loss": account.column_loss.get(name),
+        }
         for name, column in dossier.policy.columns.items()
     ]
 
@@ -106,10 +115,15 @@ def _usefulness(dossier: Dossier) -> dict[str, Any]:
         found["volume_fit"] = [(x, need.auc_at(int(x))) for x in xs]
     if dossier.fidelity:
         fidelity = dossier.fidelity
-        rows = (("anonymized rows", fidelity.auc_real, "after"), ("synthetic rows", fidelity.auc, "synthetic"), ("shuffled columns", fidelity.auc_floor, "before"))
+        rows = (
+            ("anonymized rows", fidelity.auc_real, "after"),
+            ("synthetic rows", fidelity.auc, "synthetic"),
+            ("shuffled columns", fidelity.auc_floor, "before"),
+        )
         found["auc_spans"] = [Span(name, a.value, a.low, a.high, tone) for name, a, tone in rows if a]
         found["usefulness"] = (
-            f"The synthetic rows are above it: they keep {percent(fidelity.trends_closed)} of what pairs of columns say beyond it."
+            "The synthetic rows are above it: "
+            f"they keep {percent(fidelity.trends_closed)} of what pairs of columns say beyond it."
             if fidelity.useful
             else "The synthetic rows are not clearly above it, so none were added."
         )

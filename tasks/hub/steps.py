@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
-from tasks.attacks.score import Gate
 from tasks.common import settings
 from tasks.common.identity import identity
 from tasks.common.steps import ALWAYS_RUN, step
 from tasks.common.store import atomic, write_text
-from tasks.common.values import Value, content_hash
+from tasks.common.values import content_hash
 from tasks.hub import summary
 from tasks.hub.dossier import Dossier
-from tasks.hub.inventory import Registration
-
-
-class Publication(Value):
-    """What came out, where a run's files lie, and where the knowledge base has them."""
-
-    headline: str
-    reason: str
-    score: float
-    gate: Gate
-    folder: Path
-    report: Path
-    registration: Registration
+from tasks.hub.handles import Publication
 
 
 @step("register", cache=ALWAYS_RUN)

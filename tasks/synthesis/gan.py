@@ -144,7 +144,9 @@ def _back(frame: pd.DataFrame, field: pa.Field, decimals: dict[str, int]) -> pa.
         words = pa.array(column.astype(str), type=pa.string())
         return pc.if_else(pc.equal(words, _MISSING), pa.scalar(None, pa.string()), words).cast(field.type)
     numbers = np.round(column.to_numpy(dtype=float), decimals[field.name])
-    missing = frame[_flag(field.name)].eq("yes").to_numpy() if _flag(field.name) in frame else np.zeros(len(frame), bool)
+    missing = (
+        frame[_flag(field.name)].eq("yes").to_numpy() if _flag(field.name) in frame else np.zeros(len(frame), bool)
+    )
     return pa.array(numbers, mask=missing).cast(field.type)
 
 

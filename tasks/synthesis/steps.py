@@ -6,18 +6,10 @@ from tasks.common.policy import Policy
 from tasks.common.seeds import derive
 from tasks.common.steps import step, store
 from tasks.common.table import Table
-from tasks.common.values import Value
+from tasks.synthesis.handles import Synthetic
 from tasks.utility.volume import VolumeNeed
 
 _POOL_FACTOR = 3
-
-
-class Synthetic(Value):
-    """Rows to add to a release, and more of the same kind to choose from when groups have to be balanced."""
-
-    rows: Table
-    pool: Table
-    epochs: int
 
 
 @step("synthesize")

@@ -1,1 +1,1 @@
-"""Is the release still useful: the question it shall answer, how many rows that takes, how faithful synthetic rows are."""
+"""Is the release still useful: the question it answers, how many rows that takes, how faithful synthetic rows are."""

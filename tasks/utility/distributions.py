@@ -6,6 +6,8 @@ the picture shows no more of the original than the release does.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 
@@ -59,7 +61,7 @@ def _of_numbers(
     parts = [_floats(values) for values in (before, after, synthetic) if values is not None]
     low, high = np.nanquantile(parts[1], [0.01, 0.99])
     edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([low, low + 1])
-    labels = [f"{a:.4g} – {b:.4g}" for a, b in zip(edges, edges[1:], strict=False)]
+    labels = [f"{a:.4g} – {b:.4g}" for a, b in pairwise(edges)]
     # The outermost bins take what lies beyond them, so that no single extreme value shows.
     bins = [np.clip(np.searchsorted(edges, part, side="right") - 1, 0, len(labels) - 1) for part in parts]
     named = [

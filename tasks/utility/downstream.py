@@ -55,7 +55,7 @@ class Model:
 
     def scores(self, table: pa.Table) -> np.ndarray:
         """Predicted probability of the positive value, float64 (rows,)."""
-        return self.classifier.predict_proba(self.vocabulary.encode(table))[:, 1]  # type: ignore[no-any-return]
+        return self.classifier.predict_proba(self.vocabulary.encode(table))[:, 1]
 
 
 def vocabulary(table: pa.Table, features: list[str], policy: Policy) -> Vocabulary:

@@ -1,12 +1,8 @@
-"""Volume and usefulness as steps. Heavy libraries are imported by the step that needs them, in the worker that runs it."""
+"""Volume and usefulness as steps. Heavy libraries are imported by the step that needs them, in its worker."""
 
 from __future__ import annotations
 
-import pyarrow as pa
-
-from tasks.anonymization import anonymizer
-from tasks.anonymization.steps import Release
-from tasks.common import reading
+from tasks.anonymization.handles import Release
 from tasks.common.policy import Policy
 from tasks.common.steps import step
 from tasks.common.table import Table
@@ -22,7 +18,7 @@ def volume(release: Release, control: Table, policy: Policy) -> VolumeNeed | Non
 
     if policy.downstream is None:
         return None
-    return measuring.need(release.table.read(), in_vocabulary(release, control, policy), policy, policy.seed)
+    return measuring.need(release.table.read(), release.in_vocabulary(control, policy), policy, policy.seed)
 
 
 @step("usefulness")
@@ -30,7 +26,7 @@ def usefulness(release: Release, synthetic: Table, control: Table, policy: Polic
     """Compare synthetic rows with the release, and with the floor of shuffled columns."""
     from tasks.utility import fidelity
 
-    test = in_vocabulary(release, control, policy)
+    test = release.in_vocabulary(control, policy)
     return fidelity.compare(release.table.read(), synthetic.read(), test, policy, policy.seed)
 
 
@@ -39,12 +35,7 @@ def distributions(release: Release, train: Table, synthetic: Table | None, polic
     """Distributions of each released column before, after, and in the synthetic rows."""
     from tasks.utility import distributions as counting
 
-    before = in_vocabulary(release, train, policy)
+    before = release.in_vocabulary(train, policy)
     return counting.distributions(
         before, release.table.read(), synthetic.read() if synthetic else None, release.account.k
     )
-
-
-def in_vocabulary(release: Release, people: Table, policy: Policy) -> pa.Table:
-    """People whom the release never saw, generalized like it; never stored, since nothing suppresses the rare ones."""
-    return anonymizer.recode(reading.read(people, policy), policy, release.plan, release.account.levels)

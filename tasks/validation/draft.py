@@ -18,10 +18,19 @@ import yaml
 from tasks.common.policy import Kind, Role
 from tasks.common.table import Table
 
-_NAMES = r"((first|last|sur|full|given|family|maiden|middle)_?name|e?_?mail|phone|ssn|mrn|nhs_?n|passport|address|street)"
+_NAMES = (
+    r"((first|last|sur|full|given|family|maiden|middle)_?name|e?_?mail|phone|ssn|mrn|nhs_?n|passport|address|street)"
+)
 _NUMBERS = r"((^|_)(id|ids|name)(_|$)|(patient|encounter|subject|person|stay)_?(id|nbr|no|num))"
-_SENSITIVE = r"(diag|icd|result|outcome|disease|disea|death|died|status|hiv|cancer|therapy|drug|medic|lab|test|score|readmi|allerg|smok|pregnan)"
-_KNOWN_TO_OTHERS = r"(age|sex|gender|race|ethnic|birth|dob|zip|post|city|town|county|state|country|region|site|hosp|clinic|ward|unit|payor|payer|insur|marital|educ|income|occup|job|height|weight|bmi|admi|visit|day|date|month|year|hour|time|group|class|special)"
+_SENSITIVE = (
+    r"(diag|icd|result|outcome|disease|disea|death|died|status|hiv|cancer|therapy|drug|medic|lab|test|score|"
+    r"readmi|allerg|smok|pregnan)"
+)
+_KNOWN_TO_OTHERS = (
+    r"(age|sex|gender|race|ethnic|birth|dob|zip|post|city|town|county|state|country|region|site|hosp|clinic|ward|unit|"
+    r"payor|payer|insur|marital|educ|income|occup|job|height|weight|bmi|admi|visit|day|date|month|year|hour|time|"
+    r"group|class|special)"
+)
 _POSTCODE = r"(zip|post)"
 _TEXT_LENGTH = 40
 _MANY_DISTINCT = 0.9
@@ -60,7 +69,8 @@ def draft(table: Table, name: str | None = None) -> str:
         "criteria:",
         "  k: 5                 # people in the smallest group of look-alikes",
         "  suppression: 0.05    # share of rows that may be left out",
-        "# downstream: {target: COLUMN, positive: VALUE}   # the question the data shall answer; needed for volume and bias",
+        "# The question the data shall answer; needed for volume and bias:",
+        "# downstream: {target: COLUMN, positive: VALUE}",
         "# fairness: {protected: [COLUMN]}",
     ]
     return "\n".join(lines) + "\n"

@@ -23,7 +23,8 @@ from tasks.common.policy import Column, Policy
 from tasks.common.table import Table
 from tasks.common.values import Value
 
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of every temporary folder
+# It tells of every temporary folder.
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
 _COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _NAMED_ROWS = 3
@@ -124,13 +125,17 @@ def _check(result: Any, frame: pa.Table, included: np.ndarray, policy: Policy) -
     return Check(column=name, expectation=kind, holds=True)
 
 
-def _problem(kind: str, name: str, result: dict[str, Any], frame: pa.Table, included: np.ndarray, column: Column) -> str:
+def _problem(
+    kind: str, name: str, result: dict[str, Any], frame: pa.Table, included: np.ndarray, column: Column
+) -> str:
     count, values = result.get("unexpected_count"), frame[name]
     if kind == "expect_column_unique_value_count_to_be_between":
         alike = "has no value at all" if result.get("observed_value") == 0 else "has the same value in every row"
         return f"column `{name}` {alike}; give it the role `drop`"
     if kind == "expect_column_values_to_not_be_null":
-        return f"column `{name}`: {count} of {len(values)} values are missing, more than the policy's {column.missing:.1%}"
+        return (
+            f"column `{name}`: {count} of {len(values)} values are missing, more than the policy's {column.missing:.1%}"
+        )
     if kind == "expect_column_values_to_be_between":
         low, high = column.range or (0, 0)
         outside = pc.fill_null(pc.or_(pc.less(values, low), pc.greater(values, high)), False).to_numpy()
@@ -146,4 +151,3 @@ def _rows(wrong: np.ndarray, included: np.ndarray) -> str:
     numbers = included[np.flatnonzero(wrong)] + 1
     shown = ", ".join(str(number) for number in numbers[:_NAMED_ROWS])
     return f"row{'s' if len(numbers) > 1 else ''} {shown}{', …' if len(numbers) > _NAMED_ROWS else ''}"
-

@@ -1,0 +1,14 @@
+"""What the steps of this room exchange: handles, never rows."""
+
+from __future__ import annotations
+
+from tasks.common.table import Table
+from tasks.common.values import Value
+
+
+class Synthetic(Value):
+    """Rows to add to a release, and more of the same kind to choose from when groups have to be balanced."""
+
+    rows: Table
+    pool: Table
+    epochs: int
