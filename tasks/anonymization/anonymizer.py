@@ -131,8 +131,9 @@ def _rounded(table: pa.Table, names: list[str], plan: Plan) -> dict[str, pa.Arra
 
 
 def _multiples(values: pa.Array, step: float) -> pa.Array:
+    numbers = values.to_numpy(zero_copy_only=False)
     # Twelve digits, as people write numbers: 0.3 and not 0.30000000000000004.
-    return pc.round(pc.multiply(pc.round(pc.divide(values, step)), step), 12)
+    return pa.array(np.round(np.round(numbers / step) * step, 12), mask=np.isnan(numbers))
 
 
 def _integers_where_whole(values: pa.Array) -> pa.Array:
@@ -216,7 +217,7 @@ def _account(
 ) -> Anonymization:
     good = ~solution.violating
     least = {name: int(solution.classes.distinct_secrets(name)[good].min()) for name in solution.classes.secret_pairs}
-    criteria = [
+    criteria: list[Criterion] = [
         KAnonymity(plan.k),
         *(DistinctDiversity(*item) for item in plan.l.items() if item[0] in least),
     ]

@@ -265,6 +265,7 @@ def _file(name: str, column: Column, spec: HierarchyFile, leaves: Sequence[Label
     domain = [as_leaf(row[0] or None, column.kind) for row in rows]
     if len(set(domain)) < len(domain):
         raise HierarchyError(f"{spec.csv.name} has more than one line for the same value")
+    _check_nesting(name, [list(column) for column in zip(*rows, strict=True)])
     parents: list[dict[Label, str]] = []
     for level in range(1, len(rows[0])):
         below = domain if level == 1 else [row[level - 1] for row in rows]

@@ -112,16 +112,16 @@ def _numeric_answers(place: space.Space, tolerance: float) -> Answers:
 def _category_answers(place: space.Space) -> Answers:
     """Right is the label that covers the fact; in a full-domain recoding there is at most one."""
     points = place.points
-    covers = points.covers.reshape(-1, points.widths[0])[points.target_codes[:, 0]]
-    right = covers[:, points.row_codes[:, 0]]
-    first = np.where(right.any(axis=1), right.argmax(axis=1), -1)
-    share = 1 - points.distances.reshape(-1, points.widths[0]).min(axis=0)[points.row_codes[:, 0]]
-    return Answers(
-        place.of_row.astype(np.int32),
-        first.astype(np.int32),
-        np.where(first >= 0, first + 1, -1).astype(np.int32),
-        share.astype(np.float32),
-    )
+    facts, inverse = np.unique(points.target_codes[:, 0], return_inverse=True)
+    labels = points.row_codes[:, 0]
+    share = np.ones(len(labels), dtype=np.float32)
+    if points.widths[0] == 0:
+        right = facts[:, None] == labels[None, :]
+    else:
+        right = points.covers.reshape(-1, points.widths[0])[facts][:, labels]
+        share -= points.distances.reshape(-1, points.widths[0]).min(axis=0)[labels]
+    first = np.where(right.any(axis=1), right.argmax(axis=1), -1)[inverse].astype(np.int32)
+    return Answers(place.of_row.astype(np.int32), first, np.where(first >= 0, first + 1, -1).astype(np.int32), share)
 
 
 def _by_point(place: space.Space, answers: Answers) -> neighbours.Secrets:

@@ -15,7 +15,6 @@ import numpy as np
 from tasks.attacks.space import Points, Space
 
 _TIE = 1e-6
-_EDGE = 1e-9
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,7 +54,7 @@ def link_probability(space: Space, left: np.ndarray, right: np.ndarray) -> np.nd
 
 
 def nearest_distances(space: Space, order: int) -> np.ndarray:
-    """Distance to the `order`-th nearest released row over all columns, the row itself included, float64 (t,)."""
+    """Distance to the `order`-th nearest released row (the farthest, if there are fewer) over all columns, float64 (t,)."""
     return _nearest_distances(space.points, order)
 
 
@@ -73,9 +72,7 @@ def _gap(fact: float, low: float, high: float, scale: float) -> float:
 def _covered(fact: float, low: float, high: float) -> bool:
     if np.isnan(fact) or np.isnan(low):
         return np.isnan(fact) and np.isnan(low)
-    if high - low < 2 * _EDGE:
-        return abs(fact - low) <= _EDGE
-    return low - _EDGE <= fact and fact <= high + _EDGE
+    return low <= fact and fact <= high
 
 
 @_compiled
@@ -84,7 +81,10 @@ def _measure(points: Points, t: int, used: np.ndarray, out: np.ndarray) -> None:
     categories = points.target_codes.shape[1]
     out[:] = 0.0
     for j in range(categories):
-        if used[j]:
+        if used[j] and points.widths[j] == 0:
+            for r in range(len(out)):
+                out[r] += points.row_codes[r, j] != points.target_codes[t, j]
+        elif used[j]:
             start = points.offsets[j] + points.target_codes[t, j] * points.widths[j]
             for r in range(len(out)):
                 out[r] += points.distances[start + points.row_codes[r, j]]
@@ -96,15 +96,19 @@ def _measure(points: Points, t: int, used: np.ndarray, out: np.ndarray) -> None:
 
 
 @_compiled
+def _labelled(points: Points, t: int, r: int, j: int) -> bool:
+    """Whether row r's label covers target t's fact in the categorical column j."""
+    fact, label = points.target_codes[t, j], points.row_codes[r, j]
+    if points.widths[j] == 0:
+        return fact == label
+    return points.covers[points.offsets[j] + fact * points.widths[j] + label]
+
+
+@_compiled
 def _fits(points: Points, t: int, r: int, used: np.ndarray) -> bool:
     categories = points.target_codes.shape[1]
     for j in range(categories):
-        if (
-            used[j]
-            and not points.covers[
-                points.offsets[j] + points.target_codes[t, j] * points.widths[j] + points.row_codes[r, j]
-            ]
-        ):
+        if used[j] and not _labelled(points, t, r, j):
             return False
     for j in range(points.target_values.shape[1]):
         if used[categories + j] and not _covered(
@@ -179,8 +183,7 @@ def _nearest_distances(points: Points, order: int) -> np.ndarray:
                 best[place], best_weights[place] = distance[r], points.weights[r]
         seen = 0
         for place in range(order):
-            seen += best_weights[place]
-            nearest[t] = best[place]
-            if seen >= order:
-                break
+            if seen < order and best[place] < np.inf:
+                seen += best_weights[place]
+                nearest[t] = best[place]
     return nearest

@@ -33,11 +33,12 @@ _SLACK = 1e-9
 class Points(NamedTuple):
     """t targets and r distinct released rows as arrays, categorical columns (a of them) before numeric ones (b).
 
-    target_codes int32 (t, a), row_codes int32 (r, a): places in the tables below.
-    distances float32, covers bool: for each categorical column a table (facts, labels), flattened; `offsets` int64 (a,)
-    says where it starts and `widths` int64 (a,) how many labels it has.
-    target_values float64 (t, b), NaN for missing; row_low, row_high float64 (r, b), what each label covers, equal for a
-    value that was released as it is; ranges float64 (b,) to scale by.
+    target_codes int32 (t, a), row_codes int32 (r, a): facts and labels by number.
+    distances float32, covers bool: for each generalized column a table (facts, labels), flattened; `offsets` int64 (a,)
+    says where it starts and `widths` int64 (a,) how many labels it has. A column whose labels are single values has no
+    table and the width 0: equal numbers mean equal values.
+    target_values float64 (t, b), NaN for missing; row_low, row_high float64 (r, b), what each label covers, both edges
+    included, equal for a value that was released as it is; ranges float64 (b,) to scale by.
     weights: int64 (r,), how many released rows are alike.
     """
 
@@ -74,8 +75,10 @@ class Space:
 
 @dataclass(frozen=True)
 class _Category:
+    """Facts int32 (targets,), labels int32 (rows,), and their tables (facts, labels), empty for single values."""
+
     target_codes: np.ndarray
-    labels: np.ndarray  # int32 (rows,)
+    labels: np.ndarray
     distance: np.ndarray
     cover: np.ndarray
 
@@ -144,9 +147,23 @@ def _category(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Ch
     leaves, target_codes = factorize(facts)
     labels, row_labels = factorize(released)
     below = _leaves_below(name, column, leaves, labels)
-    cover = np.array([[leaf in below[label] for label in labels] for leaf in leaves]).reshape(len(leaves), len(labels))
+    if all(len(below[label]) == 1 for label in labels):
+        single = [next(iter(below[label])) for label in labels]
+        number = {value: code for code, value in enumerate(dict.fromkeys([*leaves, *single]))}
+        nothing = np.zeros((0, 0))
+        return _Category(
+            _renumbered(leaves, number)[target_codes], _renumbered(single, number)[row_labels], nothing, nothing
+        )
+    place = {leaf: code for code, leaf in enumerate(leaves)}
+    cover = np.zeros((len(leaves), len(labels)), dtype=bool)
+    for code, label in enumerate(labels):
+        cover[[place[leaf] for leaf in below[label] if leaf in place], code] = True
     sizes = np.array([max(len(below[label]), 1) for label in labels])
     return _Category(target_codes, row_labels, np.where(cover, 1 - 1 / sizes, 1.0), cover)
+
+
+def _renumbered(values: list[Label], number: dict[Label, int]) -> np.ndarray:
+    return np.array([number[value] for value in values], dtype=np.int32)
 
 
 def factorize(values: pa.ChunkedArray) -> tuple[list[Label], np.ndarray]:
@@ -208,7 +225,7 @@ def _span(label: Label, column: Column, step: float) -> tuple[float, float] | No
     if label == ANY:
         return (-math.inf, math.inf)
     if isinstance(label, str) and (match := _INTERVAL.match(label)):
-        return (float(match["low"]), float(match["high"]))
+        return (float(match["low"]), math.nextafter(float(match["high"]), -math.inf))  # the upper edge is not in it
     if isinstance(label, str) and column.kind is Kind.DATE:
         return _calendar_span(label)
     fact = as_fact(label, column)
@@ -228,7 +245,7 @@ def _calendar_span(label: str) -> tuple[float, float] | None:
         first, last = hierarchies.date_span(label)
     except ValueError:
         return None
-    return (_position(first), _position(last) + 1)
+    return (_position(first), _position(last))
 
 
 def as_fact(label: Label, column: Column) -> Label:

@@ -71,8 +71,9 @@ def _isolation(everyone: pa.Table, policy: Policy, rng: np.random.Generator) -> 
     """Distance of each row to its fifth neighbour in a sample of all rows; only the ranking matters."""
     sample = rng.permutation(everyone.num_rows)[:_REFERENCE_ROWS]
     exact = policy.model_copy(update={"columns": {n: c.as_released_exactly() for n, c in policy.columns.items()}})
+    names = [name for name in everyone.column_names if name in policy.released]
     reference = everyone.take(pa.array(np.sort(sample)))
-    return neighbours.nearest_distances(space.build(everyone, reference, everyone.column_names, exact, {}), _NEIGHBOUR)
+    return neighbours.nearest_distances(space.build(everyone, reference, names, exact, {}), _NEIGHBOUR)
 
 
 def _thin(outlier: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,34 @@
+"""What all tests share: a home of their own, the CHOP table, and policies made of dictionaries."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# Before anything reads it: no test touches the home of whoever runs them.
+os.environ["SECURED_HOME"] = tempfile.mkdtemp(prefix="secured-test-")
+os.environ.pop("PREFECT_API_URL", None)
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+import pytest  # noqa: E402
+
+import flows  # noqa: E402, F401 - applies the quiet environment
+from tasks.common import policy_file  # noqa: E402
+from tasks.common.policy import Policy  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+CHOP_TABLE = ROOT / "tests" / "data" / "chop_covid_testing.parquet"
+CHOP_POLICY = ROOT / "deployments" / "examples" / "chop.yaml"
+
+
+@pytest.fixture(scope="session")
+def chop() -> Policy:
+    """The example policy."""
+    return policy_file.read(CHOP_POLICY)
+
+
+def make_policy(columns: dict[str, Any], **rest: Any) -> Policy:
+    """A policy from plain values, as YAML would give them."""
+    return Policy.model_validate({"name": "test", "columns": columns, **rest})
