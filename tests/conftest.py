@@ -12,11 +12,11 @@ os.environ["SECURED_HOME"] = tempfile.mkdtemp(prefix="secured-test-")
 os.environ.pop("PREFECT_API_URL", None)
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
-import pytest  # noqa: E402
+import pytest
 
-import flows  # noqa: E402, F401 - applies the quiet environment
-from tasks.common import policy_file  # noqa: E402
-from tasks.common.policy import Policy  # noqa: E402
+import flows  # noqa: F401 - applies the quiet environment
+from tasks.common import policy_file
+from tasks.common.policy import Policy
 
 ROOT = Path(__file__).resolve().parent.parent
 CHOP_TABLE = ROOT / "tests" / "data" / "chop_covid_testing.parquet"

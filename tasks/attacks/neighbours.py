@@ -54,7 +54,7 @@ def link_probability(space: Space, left: np.ndarray, right: np.ndarray) -> np.nd
 
 
 def nearest_distances(space: Space, order: int) -> np.ndarray:
-    """Distance to the `order`-th nearest released row (the farthest, if there are fewer) over all columns, float64 (t,)."""
+    """Distance to the `order`-th nearest released row, or to the farthest if there are fewer, float64 (t,)."""
     return _nearest_distances(space.points, order)
 
 

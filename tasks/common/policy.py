@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_serializer, model_validator
 
 from tasks.common.values import Value, content_hash
 
@@ -112,6 +112,10 @@ class HierarchyFile(Value):
 
 class AllOrNothing(Value):
     """No level between the value itself and `*`. Written `hierarchy: all-or-nothing`."""
+
+    @model_serializer
+    def _written(self) -> str:
+        return "all-or-nothing"
 
 
 def _hierarchy_form(value: Any) -> str:

@@ -92,7 +92,7 @@ def load() -> Settings:
         home=place,
         workers=_workers(),
         cluster=cluster,
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlflow' / 'mlflow.db'}"),
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{place / 'mlflow' / 'mlflow.db'}",
     )
 
 

@@ -52,7 +52,7 @@ def bias(fitted: Model, test: pa.Table, column: str, task: Downstream, rng: np.r
         TableError: fewer than two groups are large enough.
     """
     labels = model.positives(test, task)
-    flagged = _flag(fitted, test)
+    flagged = _flag(fitted, test, rng)
     groups = np.array(pc.fill_null(test[column].cast(pa.string()), _MISSING).to_pylist(), dtype=object)
     kept = _large_groups(groups, column)
     labels, flagged, groups = labels[kept], flagged[kept], groups[kept]
@@ -67,9 +67,13 @@ def bias(fitted: Model, test: pa.Table, column: str, task: Downstream, rng: np.r
     )
 
 
-def _flag(fitted: Model, test: pa.Table) -> np.ndarray:
+def _flag(fitted: Model, test: pa.Table, rng: np.random.Generator) -> np.ndarray:
+    """The people with the highest scores, as large a share as was positive in training; ties are broken by lot."""
     scores = fitted.scores(test)
-    return scores >= np.quantile(scores, 1 - fitted.prevalence)
+    flagged = np.zeros(len(scores), dtype=bool)
+    order = np.lexsort((rng.random(len(scores)), -scores))
+    flagged[order[: round(fitted.prevalence * len(scores))]] = True
+    return flagged
 
 
 def _large_groups(groups: np.ndarray, column: str) -> np.ndarray:

@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
@@ -22,6 +23,7 @@ from tasks.attacks.score import Gate, Scorecard
 from tasks.common import settings
 from tasks.common.errors import StorageError
 from tasks.common.identity import identity
+from tasks.common.policy import HierarchyFile, Policy
 from tasks.common.values import content_hash
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.handles import Registration
@@ -187,14 +189,26 @@ def _page(uri: str, experiment: str, run_id: str) -> str | None:
     return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
 
-def write_evidence(dossier: Dossier, folder: Path) -> list[tuple[Path, str]]:
-    """The evidence as text files to write into `folder`: (path, content)."""
-    policy = dossier.policy.model_dump(mode="json", exclude={"table"}, exclude_defaults=True)
-    return [
-        (folder / "policy.yaml", yaml.safe_dump(policy, sort_keys=False, allow_unicode=True)),
-        (folder / "scorecard.json", json.dumps(dossier.card.model_dump(mode="json"), indent=2) + "\n"),
-        (folder / "evidence.json", json.dumps(_without_paths(dossier), indent=2) + "\n"),
-    ]
+def evidence_files(dossier: Dossier) -> dict[str, str]:
+    """The evidence as text files by name: the policy with its hierarchies, the score card, everything as JSON."""
+    policy, hierarchies = _portable(dossier.policy)
+    return {
+        "policy.yaml": yaml.safe_dump(policy, sort_keys=False, allow_unicode=True),
+        **hierarchies,
+        "scorecard.json": json.dumps(dossier.card.model_dump(mode="json"), indent=2) + "\n",
+        "evidence.json": json.dumps(_without_paths(dossier), indent=2) + "\n",
+    }
+
+
+def _portable(policy: Policy) -> tuple[dict[str, Any], dict[str, str]]:
+    """The policy as it can be read again anywhere: its hierarchy files beside it, by name."""
+    written = policy.model_dump(mode="json", exclude={"table"}, exclude_defaults=True)
+    files = {}
+    for name, column in policy.columns.items():
+        if isinstance(column.hierarchy, HierarchyFile):
+            written["columns"][name]["hierarchy"] = {"csv": f"hierarchy-{name}.csv"}
+            files[f"hierarchy-{name}.csv"] = column.hierarchy.csv.read_text(encoding="utf-8")
+    return written, files
 
 
 def _without_paths(dossier: Dossier) -> dict[str, object]:

@@ -23,8 +23,8 @@ def register(dossier: Dossier) -> Publication:
     for name, table in dossier.products.items():
         with atomic(folder / f"{name}.parquet") as temporary:
             shutil.copyfile(table.path, temporary)
-    for path, text in inventory.write_evidence(dossier, folder):
-        write_text(path, text)
+    for name, text in inventory.evidence_files(dossier).items():
+        write_text(folder / name, text)
     page = folder / "report.html"
     write_text(page, report.render(dossier))
     return Publication(

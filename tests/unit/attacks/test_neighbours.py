@@ -22,18 +22,23 @@ POLICY = make_policy(
 COVERED = {"a": {"a"}, "b": {"b"}, "c": {"c"}, "north": {"a", "b"}, "south": {"c"}, "*": {"a", "b", "c"}, None: {None}}
 SPANS = {"[0, 10)": (0, 10), "[10, 20)": (10, 20), "*": (0, 40), "5": (5, 5), None: None}
 
-people = st.lists(st.tuples(st.sampled_from([*"abc", None]), st.sampled_from([0.0, 5, 10, 40, None]), st.sampled_from([1.0, 2, None])), min_size=1, max_size=8)  # fmt: skip
-releases = st.lists(st.tuples(st.sampled_from(list(COVERED)), st.sampled_from(list(SPANS)), st.sampled_from([1.0, 2, 4, None])), min_size=1, max_size=12)  # fmt: skip
+doses = [1.0, 2, None]
+fact = st.tuples(st.sampled_from([*"abc", None]), st.sampled_from([0.0, 5, 10, 40, None]), st.sampled_from(doses))
+row = st.tuples(st.sampled_from(list(COVERED)), st.sampled_from(list(SPANS)), st.sampled_from([*doses, 4.0]))
+people = st.lists(fact, min_size=1, max_size=8)
+releases = st.lists(row, min_size=1, max_size=12)
 
 
 def tables(targets, released):
-    city, age, dose = zip(*targets, strict=True)
-    labels, ages, doses = zip(*released, strict=True)
+    text, number = pa.string(), pa.float64()
     return (
-        # The extreme ages are always there, so that the domain is 0 to 40.
-        pa.table({"city": pa.chunked_array([list(city)], pa.string()), "age": pa.chunked_array([list(age)], pa.float64()), "dose": pa.chunked_array([list(dose)], pa.float64())}),
-        pa.table({"city": pa.chunked_array([list(labels)], pa.string()), "age": pa.chunked_array([list(ages)], pa.string()), "dose": pa.chunked_array([list(doses)], pa.float64())}),
-    )  # fmt: skip
+        pa.Table.from_arrays(columns(targets, (text, number, number)), names=["city", "age", "dose"]),
+        pa.Table.from_arrays(columns(released, (text, text, number)), names=["city", "age", "dose"]),
+    )
+
+
+def columns(rows, types):
+    return [pa.chunked_array([list(column)], kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)]
 
 
 def city_distance(fact, label):
@@ -62,6 +67,7 @@ def widths(targets, released):
     return max(doses) - min(doses) if len(set(doses)) > 1 else 1e-9
 
 
+# Always there, so that ages range from 0 to 40 and doses over more than one value.
 ANCHOR_TARGET, ANCHOR_ROW = ("a", 40.0, 1.0), ("a", "[0, 10)", 4.0)
 
 

@@ -71,8 +71,8 @@ def test_a_side_without_trials_is_told():
 
 
 def test_certifying_009_takes_thousands():
-    # At a control rate of 0.75, n trials a side give a standard error of about sqrt(2 * 0.75 * 0.25 / n) / 0.25, and 1.96
-    # of them are 0.09 at n = 2,850.
+    # At a control rate of 0.75, n trials a side give a standard error of about sqrt(2 * 0.75 * 0.25 / n) / 0.25, and
+    # 1.96 of them are 0.09 at n = 2,850.
     assert excess_risk(coin(1500, 2000), coin(1500, 2000), 0.95).high > 0.09
     assert excess_risk(coin(2400, 3200), coin(2400, 3200), 0.95).high < 0.09
 

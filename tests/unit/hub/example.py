@@ -1,0 +1,90 @@
+"""A complete dossier with made-up numbers, for tests of what is done with dossiers."""
+
+from pathlib import Path
+
+from tasks.anonymization.anonymizer import Anonymization
+from tasks.anonymization.handles import Parts, Release
+from tasks.anonymization.ladder import Step
+from tasks.anonymization.plan import Plan
+from tasks.attacks.adversary import Goal
+from tasks.attacks.score import Finding, Gate, Scorecard
+from tasks.common.table import Table
+from tasks.fairness.measure import Bias, GroupRates
+from tasks.fairness.unbias import Fairness
+from tasks.hub.dossier import Attempt, Dossier, Verdict
+from tasks.utility.distributions import Distribution
+from tasks.utility.downstream import Estimate
+from tasks.utility.fidelity import Fidelity
+from tasks.utility.volume import Point, VolumeNeed
+from tasks.validation.expectations import Validation
+from tests.conftest import make_policy
+
+PRIVATE = Path("/somewhere/private")
+
+
+def card(gate=Gate.PASSES, high=0.06):
+    finding = Finding(
+        name="singling-out-all", goal=Goal.SINGLING_OUT, description="knows age", trials=900, control_trials=300,
+        success=0.1, control=0.05, baseline=0.01, risk=0.05, low=0.01, high=high,
+    )  # fmt: skip
+    return Scorecard(
+        score=100 * (1 - high), gate=gate, threshold=0.09, confidence=0.95, worst=finding.name, attacks=(finding,)
+    )
+
+
+def dossier(gate=Gate.PASSES, column="age"):
+    policy = make_policy(
+        {
+            "mrn": {"role": "direct"},
+            column: {"role": "quasi", "kind": "numeric", "hierarchy": {"intervals": [10]}},
+            "sex": {"role": "quasi", "hierarchy": "all-or-nothing"},
+            "result": {"role": "sensitive"},
+        },
+        table=str(PRIVATE / "patients.csv"),
+        person="mrn",
+        downstream={"target": "result", "positive": "sick"},
+        fairness={"protected": ["sex"]},
+    )
+    table = Table(path=PRIVATE / "patients.csv", sha256="a" * 64, rows=1000, columns=tuple(policy.columns))
+    plan = Plan(k=5, l={}, suppression=0.05)
+    account = Anonymization(
+        rows_before=600, rows_after=580, suppressed=0.033, k=5, l={}, classes=40, mean_class=14.5,
+        levels={column: 1, "sex": 0}, top_levels={column: 2, "sex": 1}, loss=0.1, bound=0.1, optimal=True, nodes=6,
+        column_loss={column: 0.2, "sex": 0.03, "result": 0.03}, utility_loss=0.09, rounding={}, dropped=("mrn",),
+        criteria=("5-anonymity",),
+    )  # fmt: skip
+    release = Release(table=table, plan=plan, account=account)
+    estimate = Estimate(value=0.7, low=0.65, high=0.75)
+    rates = GroupRates(group="f", people=100, selected=0.1, true_positive=0.5, false_positive=None)
+    bias = Bias(column="sex", groups=(rates,), parity_difference=estimate, odds_difference=estimate)
+    return Dossier(
+        policy=policy,
+        source=table,
+        validation=Validation(rows=990, excluded=10, checks=()),
+        parts=Parts(train=table, working=table, sealed=table),
+        attempts=(Attempt(release=release, card=card(Gate.FAILS, 0.2)), Attempt(release=release, card=card())),
+        steps=(
+            Step(change="k from 3 to 5", attack="singling-out-all", risk_before=0.2, risk_after=0.06, loss_before=0.05,
+                 loss_after=0.09, tried=4, plan=plan),
+        ),
+        verdict=Verdict(released=card(gate, 0.06 if gate is Gate.PASSES else 0.2), synthetic=card()),
+        volume=VolumeNeed(
+            points=(Point(rows=100, auc=0.6), Point(rows=580, auc=0.7)), ceiling=0.75, scale=1.0, exponent=0.5,
+            tolerance=0.01, rows=580, enough=10_000, add=1160, capped=True,
+        ),
+        synthetic_card=card(),
+        fidelity=Fidelity(
+            shapes=0.95, trends=0.9, trends_floor=0.7, validity=1.0, auc=estimate, auc_real=estimate,
+            auc_floor=Estimate(value=0.5, low=0.45, high=0.55),
+        ),
+        fairness=Fairness(
+            before=(bias,), after=(bias,), added=20, auc_before=estimate, auc_after=estimate, tolerance=0.05,
+        ),
+        distributions=(
+            Distribution(
+                column=column, labels=("[0, 10)", "(rare)"), before=(0.9, 0.1), after=(1.0, 0.0), synthetic=None,
+            ),
+        ),
+        products={"anonymized": table, "synthetic": table},
+        code_version="c" * 64,
+    )  # fmt: skip
