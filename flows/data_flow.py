@@ -39,19 +39,20 @@ def data_flow(policy: str, table: str | None = None, seed: int | None = None) ->
     job = validation.prepare.submit(policy, table, seed).result()
     rules = job.policy
     checked = validation.validate.submit(job.table, rules)
+    checks = checked.result()
     parts = anonymization.split.submit(job.table, rules, return_state=False, wait_for=[checked]).result()
     groups = attacks.choose_targets.submit(parts.train, parts.working, rules).result()
     attempts, taken = protect(parts, groups, rules)
     dossier = Dossier(
         policy=rules,
         source=job.table,
-        validation=checked.result(),
+        validation=checks,
         parts=parts,
         attempts=attempts,
         steps=taken,
         code_version=code_version(),
     )
-    if attempts[-1].card.gate is Gate.PASSES:
+    if dossier.worth_completing:
         dossier = complete(dossier, groups)
     return conclude(dossier)
 

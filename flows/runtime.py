@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -13,11 +14,12 @@ from typing import Any
 
 import httpx
 import prefect
+from prefect.exceptions import TerminationSignal
 from prefect.settings import temporary_settings
 from prefect_dask import DaskTaskRunner
 
 from tasks.common import processes, settings
-from tasks.common.errors import InputError, MissingPart
+from tasks.common.errors import InputError, Interrupted, MissingPart
 from tasks.common.settings import Settings
 
 _SERVER_SECONDS = 120
@@ -50,6 +52,43 @@ def prefect_server(where: Settings) -> Iterator[str]:
             processes.end(server)
             processes.forget_children(where.processes)
     log.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C and a scheduler's SIGTERM end the block in order, and as what they are, whatever else they broke.
+
+    Raises:
+        Interrupted: somebody interrupted.
+    """
+    asked = False
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        nonlocal asked
+        if not asked:  # once is enough: a second one would interrupt the cleaning up
+            asked = True
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except BaseException as error:
+        # The orchestrator has a handler of its own while a flow runs, and stumbles over what it raises.
+        if asked or _comes_from(error, (KeyboardInterrupt, TerminationSignal)):
+            raise Interrupted("interrupted; run the same again, and what was finished is reused") from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _comes_from(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether an error is, or was raised while handling, one of these kinds."""
+    while error is not None:
+        if isinstance(error, kinds):
+            return True
+        error = error.__context__
+    return False
 
 
 @contextlib.contextmanager

@@ -32,3 +32,11 @@ def chop() -> Policy:
 def make_policy(columns: dict[str, Any], **rest: Any) -> Policy:
     """A policy from plain values, as YAML would give them."""
     return Policy.model_validate({"name": "test", "columns": columns, **rest})
+
+
+@pytest.fixture(scope="session")
+def flow_run(tmp_path_factory):
+    """A whole run of the data flow; see tests/flow_run.py."""
+    from tests.flow_run import whole_run
+
+    return whole_run(tmp_path_factory.mktemp("flow"))

@@ -16,7 +16,7 @@ from flows.commands.terminal import (
     progress_console,
     write_json,
 )
-from tasks.common import policy_file, processes, settings
+from tasks.common import policy_file, processes, reading, settings
 from tasks.common.errors import InputError
 from tasks.common.table import open_table
 
@@ -59,10 +59,11 @@ def data_flow(
 
 def _check_early(policy: Path, table: Path | None) -> None:
     """What is wrong with the files is said before any server starts."""
-    place = table or policy_file.read(policy).table
+    rules = policy_file.read(policy)
+    place = table or rules.table
     if place is None:
         raise InputError(f"{policy} names no table; add `table:` to it, or use --table")
-    open_table(place)
+    reading.require_same_columns(open_table(place), rules)
 
 
 def _run(policy: str, table: str | None, seed: int | None, *, fresh: bool, quiet: bool) -> Publication:
@@ -72,7 +73,7 @@ def _run(policy: str, table: str | None, seed: int | None, *, fresh: bool, quiet
     show = not quiet and progress_console.is_terminal
     if show:
         progress_console.print("[dim]starting a Prefect server and Dask workers[/]")
-    with runtime.prefect_server(where) as api_url:
+    with runtime.interruptible(), runtime.prefect_server(where) as api_url:
         from flows.data_flow import data_flow as whole_flow  # imports every room
 
         ids: list[str] = []

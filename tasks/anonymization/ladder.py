@@ -80,7 +80,7 @@ def best(candidates: list[Rung], now: Trial, threshold: float, measure: Callable
             continue
         gain = min(now.risk - trial.risk, needed)
         worth = gain / max(trial.loss - now.loss, _LEAST_GAIN)
-        if gain > _LEAST_GAIN and (chosen is None or worth > chosen[0]):
+        if gain >= min(_LEAST_GAIN, needed) and (chosen is None or worth > chosen[0]):
             chosen = (worth, rung, trial)
     if chosen is None:
         return None

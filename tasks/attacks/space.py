@@ -225,7 +225,9 @@ def _span(label: Label, column: Column, step: float) -> tuple[float, float] | No
     if label == ANY:
         return (-math.inf, math.inf)
     if isinstance(label, str) and (match := _INTERVAL.match(label)):
-        return (float(match["low"]), math.nextafter(float(match["high"]), -math.inf))  # the upper edge is not in it
+        low, high = float(match["low"]), float(match["high"])
+        # The upper edge is not in the interval, unless it has none.
+        return (low, high if math.isinf(high) else math.nextafter(high, -math.inf))
     if isinstance(label, str) and column.kind is Kind.DATE:
         return _calendar_span(label)
     fact = as_fact(label, column)

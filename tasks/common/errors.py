@@ -63,6 +63,12 @@ class MissingPart(SecuredError):
     exit_code = 40
 
 
+class Interrupted(SecuredError):
+    """Somebody, or a scheduler, ended the run."""
+
+    exit_code = 130
+
+
 class RunFailed(SecuredError):
     """A run ended for a reason that is a fault of the software, not of its input."""
 

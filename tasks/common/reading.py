@@ -71,6 +71,20 @@ def require_columns(table: Table, columns: list[str]) -> None:
         raise PolicyError(f"{table.path.name} has no column {_quoted(lacking)}; it has {_quoted(list(table.columns))}")
 
 
+def require_same_columns(table: Table, policy: Policy) -> None:
+    """A column without a role might be released by mistake, one that is not there was mistyped.
+
+    Raises:
+        PolicyError: either happens.
+    """
+    require_columns(table, list(policy.columns))
+    if unknown := [name for name in table.columns if name not in policy.columns]:
+        raise PolicyError(
+            f"{table.path.name} has columns that the policy gives no role: {', '.join(f'`{n}`' for n in unknown)}; "
+            "add them under `columns:`, with `role: drop` if nobody needs them"
+        )
+
+
 def as_kind(values: pa.ChunkedArray, name: str, column: Column) -> pa.ChunkedArray:
     """Values as the column's kind.
 

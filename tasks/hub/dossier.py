@@ -82,8 +82,16 @@ class Dossier(Value):
 
     @property
     def release(self) -> Release:
-        """The release that came out last."""
-        return self.attempts[-1].release
+        """The release that is best protected."""
+        return self.best.release
+
+    @property
+    def worth_completing(self) -> bool:
+        """Whether the sealed control may be asked: the working control sees no risk above the threshold.
+
+        The reserve that adjusting aims for is no condition, it only makes the sealed control's consent likely.
+        """
+        return self.best.card.worst_finding.high <= self.policy.threshold
 
     @property
     def card(self) -> Scorecard:

@@ -18,7 +18,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from tasks.anonymization import hierarchies
 from tasks.common import reading
-from tasks.common.errors import PolicyError, TableError
+from tasks.common.errors import TableError
 from tasks.common.policy import Column, Policy
 from tasks.common.table import Table
 from tasks.common.values import Value
@@ -68,7 +68,7 @@ def validate(table: Table, policy: Policy) -> Validation:
         PolicyError: the table and the policy do not name the same columns.
         TableError: values are not of their column's kind, or the policy excludes every row.
     """
-    require_same_columns(table, policy)
+    reading.require_same_columns(table, policy)
     included = reading.included_rows(table, policy)
     frame = reading.read(table, policy).take(pa.array(included))
     checks = [
@@ -76,20 +76,6 @@ def validate(table: Table, policy: Policy) -> Validation:
         for result in _run(frame, [e for name in policy.released for e in _expect(name, policy.columns[name])])
     ]
     return Validation(rows=len(included), excluded=table.rows - len(included), checks=tuple(checks))
-
-
-def require_same_columns(table: Table, policy: Policy) -> None:
-    """A column without a role might be released by mistake, one that is not there was mistyped.
-
-    Raises:
-        PolicyError: either happens.
-    """
-    reading.require_columns(table, list(policy.columns))
-    if unknown := [name for name in table.columns if name not in policy.columns]:
-        raise PolicyError(
-            f"{table.path.name} has columns that the policy gives no role: {', '.join(f'`{n}`' for n in unknown)}; "
-            "add them under `columns:`, with `role: drop` if nobody needs them"
-        )
 
 
 def _expect(name: str, column: Column) -> list[Any]:

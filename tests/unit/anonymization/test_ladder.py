@@ -75,6 +75,11 @@ def test_gain_beyond_the_threshold_does_not_count():
     assert step.change == "enough"
 
 
+def test_a_threshold_that_is_nearly_reached_needs_no_more_than_the_rest():
+    step = ladder.best([rung("little")], Trial(risk=0.0904, loss=0.1), 0.09, measured(little=Trial(0.0899, 0.11)))
+    assert step.change == "little"
+
+
 @pytest.mark.parametrize("outcome", [None, Trial(0.20, 0.5), Trial(0.25, 0.1)])
 def test_no_rung_is_taken_that_gains_nothing(outcome):
     assert ladder.best([rung("a")], Trial(0.20, 0.10), 0.09, measured(a=outcome)) is None

@@ -139,6 +139,14 @@ def test_a_rounded_number_covers_what_was_rounded_to_it():
     assert neighbours.fitting_rows(place, np.ones((3, 1), dtype=bool)).tolist() == [1, 1, 0]
 
 
+def test_an_interval_covers_its_lower_edge_and_not_its_upper_one():
+    targets = pa.table({"age": [0.0, 10, 19.9, 20, 40, 95]})
+    release = pa.table({"age": ["[10, 20)", "[40, inf)"]})
+    place = space.build(targets, release, ["age"], POLICY, {})
+    assert neighbours.fitting_rows(place, np.ones((6, 1), dtype=bool)).tolist() == [0, 1, 1, 0, 1, 1]
+    assert np.isfinite(neighbours.nearest_distances(place, 1)).all()
+
+
 def test_calendar_labels_cover_their_days():
     import datetime as dt
 

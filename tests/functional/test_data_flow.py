@@ -1,0 +1,125 @@
+"""The data flow end to end: what comes out, that it repeats, that it resumes, that nothing is left running."""
+
+import json
+import signal
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow.tracking import MlflowClient
+from pycanon import anonymity
+
+from tasks.common import policy_file
+from tasks.common.table import file_hash
+from tests.functional.running import quick_policy, secured, start
+
+pytestmark = pytest.mark.slow
+
+
+def states(home):
+    """How many task runs ended in which state, by flow run, oldest first."""
+    database = sqlite3.connect(home / "prefect" / "prefect.db")
+    runs = database.execute("select id from flow_run order by start_time").fetchall()
+    query = "select state_name from task_run where flow_run_id = ?"
+    return [Counter(name for (name,) in database.execute(query, run)) for run in runs]
+
+
+def test_the_release_is_k_anonymous_by_another_implementation(flow_run):
+    policy = policy_file.read(flow_run.policy)
+    frame = pq.read_table(flow_run.published / "anonymized.parquet").to_pandas().map(str)
+    account = flow_run.evidence["attempts"][-1]["release"]["account"]
+    assert anonymity.k_anonymity(frame, policy.quasi) >= account["k"] >= policy.criteria.k
+    assert account["suppressed"] <= policy.criteria.suppression
+
+
+def test_the_gate_passed_on_the_sealed_control(flow_run):
+    verdict = flow_run.evidence["verdict"]["released"]
+    assert flow_run.result["gate"] == verdict["gate"] == "passes"
+    assert all(attack["high"] <= verdict["threshold"] == 0.09 for attack in verdict["attacks"])
+    assert flow_run.result["score"] == pytest.approx(100 * (1 - max(a["high"] for a in verdict["attacks"])))
+
+
+def test_the_first_attempt_was_adjusted_until_it_held(flow_run):
+    evidence = flow_run.evidence
+    assert evidence["attempts"][0]["card"]["gate"] != "passes"
+    assert len(evidence["steps"]) == len(evidence["attempts"]) - 1 > 0
+    assert evidence["attempts"][-1]["card"]["gate"] == "passes"
+
+
+def test_every_part_left_its_evidence(flow_run):
+    evidence = flow_run.evidence
+    for part in ("validation", "volume", "fidelity", "fairness", "verdict", "distributions", "synthetic_card"):
+        assert evidence[part], part
+    assert len(evidence["volume"]["points"]) == 6
+    assert {bias["column"] for bias in evidence["fairness"]["before"]} == {"gender", "payor_group"}
+
+
+def test_the_knowledge_base_has_the_run_with_its_files(flow_run):
+    client = MlflowClient(flow_run.result["tracking_uri"])
+    run = client.get_run(flow_run.result["run_id"])
+    assert run.data.metrics["score"] == pytest.approx(flow_run.result["score"])
+    assert run.data.tags["secured.released"] == "true"
+    assert run.data.params["table_sha256"] == file_hash(flow_run.table)
+    names = {artifact.path for artifact in client.list_artifacts(flow_run.result["run_id"])}
+    assert {"report.html", "evidence.json", "policy.yaml", "scorecard.json", "anonymized.parquet"} <= names
+
+
+def test_the_registered_release_is_the_published_one(flow_run, tmp_path):
+    client = MlflowClient(flow_run.result["tracking_uri"])
+    client.download_artifacts(flow_run.result["run_id"], "anonymized.parquet", str(tmp_path))
+    assert (tmp_path / "anonymized.parquet").read_bytes() == (flow_run.published / "anonymized.parquet").read_bytes()
+
+
+def test_there_was_one_server_and_nothing_lives_on(flow_run):
+    assert flow_run.watched.most_servers == 1
+    assert flow_run.watched.survivors() == []
+    assert list((flow_run.home / "processes").iterdir()) == []
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(flow_run, tmp_path):
+    home = tmp_path / "home"
+    first = start("run", "data-flow", "-p", flow_run.policy, home=home)
+    results = home / "results"
+    first.until(lambda: results.is_dir() and len(list(results.iterdir())) > 15)
+    first.kill()
+    assert first.survivors() == []
+
+    out = tmp_path / "result.json"
+    second = secured("run", "data-flow", "-p", flow_run.policy, "--json", out, home=home)
+    assert second.returncode == 0, second.stderr
+    assert states(home)[-1]["Cached"] >= 15
+    folder = json.loads(out.read_text())["folder"]
+    again = {path.name: file_hash(path) for path in Path(folder).iterdir()}
+    assert again == {path.name: file_hash(path) for path in flow_run.published.iterdir()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_in_order(flow_run, tmp_path, number):
+    run = start("run", "data-flow", "-p", flow_run.policy, home=tmp_path / "home")
+    results = tmp_path / "home" / "results"
+    run.until(lambda: results.is_dir() and len(list(results.iterdir())) > 3)
+    run.process.send_signal(number)
+    code, _, err = run.finish()
+    assert code == 130
+    assert "Traceback" not in err
+    assert "interrupted; run the same again" in err
+    assert run.survivors() == []
+    assert list((tmp_path / "home" / "processes").iterdir()) == []
+
+
+def test_a_threshold_that_cannot_be_reached_tells_the_best_that_was(tmp_path):
+    policy = quick_policy(tmp_path, thresholds={"public": 0.004}, adjust={"rungs": 1})
+    result = secured("run", "data-flow", "-p", policy, home=tmp_path / "home")
+    assert result.returncode in {20, 21}
+    assert "Traceback" not in result.stderr
+    assert "no release: the threshold 0.004 of the context `public` was not reached" in result.stderr
+    assert "The best was a score of" in result.stderr
+    folder = next((tmp_path / "home" / "runs").iterdir())
+    assert {path.suffix for path in folder.iterdir()} == {".html", ".json", ".yaml", ".csv"}  # a report, and no table
+    client = MlflowClient(f"sqlite:///{tmp_path / 'home' / 'mlflow' / 'mlflow.db'}")
+    (run,) = client.search_runs(
+        [e.experiment_id for e in client.search_experiments(filter_string="name = 'data-flow'")]
+    )
+    assert run.data.tags["secured.released"] == "false"
