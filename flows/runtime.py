@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ _SERVER_SECONDS = 120
 
 
 @contextlib.contextmanager
-def prefect_server(where: Settings) -> Iterator[str]:
+def prefect_server(where: Settings, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """The Prefect API to talk to: the one of PREFECT_API_URL, or a temporary one on loopback that ends with the block.
+
+    meanwhile: what to do while the server starts.
 
     Raises:
         MissingPart: the temporary server does not come up.
@@ -42,6 +44,7 @@ def prefect_server(where: Settings) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}/api"
         try:
             processes.note_children(where.processes)
+            meanwhile()
             wait_until_up(f"{url}/health", server.poll, log)
             # Workers of the cluster read the variable, this process has read its settings already.
             os.environ["PREFECT_API_URL"] = url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,8 +74,8 @@ def _run(policy: str, table: str | None, seed: int | None, *, fresh: bool, quiet
     show = not quiet and progress_console.is_terminal
     if show:
         progress_console.print("[dim]starting a Prefect server and Dask workers[/]")
-    with runtime.interruptible(), runtime.prefect_server(where) as api_url:
-        from flows.data_flow import data_flow as whole_flow  # imports every room
+    with runtime.interruptible(), runtime.prefect_server(where, meanwhile=_import_flow) as api_url:
+        from flows.data_flow import data_flow as whole_flow
 
         ids: list[str] = []
 
@@ -88,6 +89,11 @@ def _run(policy: str, table: str | None, seed: int | None, *, fresh: bool, quiet
                 return noted(policy, table, seed)
             with progress.shown(api_url, ids, progress_console):
                 return noted(policy, table, seed)
+
+
+def _import_flow() -> None:
+    """Import every room, which takes seconds."""
+    importlib.import_module("flows.data_flow")
 
 
 def _result(published: Publication) -> dict[str, Any]:

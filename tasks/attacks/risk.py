@@ -7,8 +7,7 @@ Giomi et al. 2023 (PoPETs 2023/2) the success on released people is therefore co
 from __future__ import annotations
 
 import math
-
-from scipy.stats import norm
+from statistics import NormalDist
 
 from tasks.common.errors import Inconclusive
 from tasks.common.values import Value
@@ -79,7 +78,7 @@ def success_rate(trials: Trials, confidence: float) -> Interval:
     if not trials.strata or any(stratum.trials == 0 for stratum in trials.strata):
         raise TooFewTrials("an attack has no targets on one of its sides; give it more records to attack")
     count = _effective(trials)
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     rate = min(max(trials.rate, 0.0), 1.0)
     centre = (rate + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))

@@ -7,12 +7,12 @@ therefore compared with that floor, and pass only above it where it counts.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sdmetrics.reports import DiagnosticReport, QualityReport
 
 from tasks.common.policy import Policy
 from tasks.common.seeds import derive, generator
@@ -89,6 +89,8 @@ def _auc(rows: pa.Table, release: pa.Table, test: pa.Table, policy: Policy, seed
 
 
 def _quality(real: pa.Table, other: pa.Table) -> tuple[float, float]:
+    from sdmetrics.reports import QualityReport  # brings torch, which takes seconds
+
     report = QualityReport()
     _generate(report, real, other)
     scores = report.get_properties().set_index("Property")["Score"]
@@ -96,13 +98,15 @@ def _quality(real: pa.Table, other: pa.Table) -> tuple[float, float]:
 
 
 def _validity(real: pa.Table, other: pa.Table) -> float:
+    from sdmetrics.reports import DiagnosticReport
+
     report = DiagnosticReport()
     _generate(report, real, other)
     scores = report.get_properties().set_index("Property")["Score"]
     return float(scores["Data Validity"])
 
 
-def _generate(report: QualityReport | DiagnosticReport, real: pa.Table, other: pa.Table) -> None:
+def _generate(report: Any, real: pa.Table, other: pa.Table) -> None:
     columns = {name: {"sdtype": _sdtype(real[name])} for name in real.column_names}
     metadata = {"tables": {_TABLE: {"columns": columns}}}
     report.num_rows_subsample = None  # all rows: a sample would be another one in each run

@@ -9,12 +9,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import great_expectations as gx
-import great_expectations.expectations as gxe
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from tasks.anonymization import hierarchies
 from tasks.common import reading
@@ -22,9 +19,6 @@ from tasks.common.errors import TableError
 from tasks.common.policy import Column, Policy
 from tasks.common.table import Table
 from tasks.common.values import Value
-
-# It tells of every temporary folder.
-logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
 _COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _NAMED_ROWS = 3
@@ -79,6 +73,8 @@ def validate(table: Table, policy: Policy) -> Validation:
 
 
 def _expect(name: str, column: Column) -> list[Any]:
+    import great_expectations.expectations as gxe  # takes seconds
+
     expected: list[Any] = [
         gxe.ExpectColumnUniqueValueCountToBeBetween(column=name, min_value=2),
         gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=1 - column.missing),
@@ -94,6 +90,11 @@ def _expect(name: str, column: Column) -> list[Any]:
 
 
 def _run(frame: pa.Table, expected: list[Any]) -> list[Any]:
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # It tells of every temporary folder.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     suite = gx.ExpectationSuite(name="policy", expectations=expected)
