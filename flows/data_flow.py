@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from prefect import Task, flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 
 from flows import runtime
 from tasks.anonymization import steps as anonymization
 from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
 from tasks.attacks import steps as attacks
-from tasks.attacks.handles import TargetGroups
+from tasks.attacks.handles import Shared, TargetGroups
 from tasks.attacks.score import Gate, Scorecard
 from tasks.common.errors import Inconclusive, SecuredError, ThresholdNotReached
 from tasks.common.policy import Policy
@@ -23,52 +28,68 @@ from tasks.hub import summary
 from tasks.hub.dossier import Attempt, Dossier, Verdict
 from tasks.hub.handles import Publication
 from tasks.synthesis import steps as synthesis
+from tasks.synthesis.handles import Synthetic
 from tasks.utility import steps as utility
+from tasks.utility.fidelity import Fidelity
 from tasks.validation import steps as validation
 
+T = TypeVar("T")
+# What a step takes: a value, or the future of one. Futures are what Prefect draws the graph of a run by.
+Later: TypeAlias = PrefectFuture[Any] | T
 
-@flow(name="data-flow", flow_run_name="{policy}", task_runner=runtime.task_runner())  # type: ignore[arg-type] # PrefectDaskFuture
-def data_flow(policy: str, table: str | None = None, seed: int | None = None) -> Publication:
+
+def submit(step: Task[..., T], *inputs: Any) -> PrefectFuture[T]:
+    """Start a step on the cluster; its inputs may be futures of other steps."""
+    return step.submit(*inputs)
+
+
+def named_after_policy() -> str:
+    """What a run is called in Prefect's pages: `data-flow chop`."""
+    return f"data-flow {Path(flow_run.parameters['policy']).stem}"
+
+
+@flow(name="data-flow", flow_run_name=named_after_policy, task_runner=runtime.task_runner())  # type: ignore[arg-type]
+def data_flow(policy: str, table: str = "", seed: int | None = None) -> Publication:
     """Anonymize a table, attack it, score it, adjust it until its threshold holds, bring it to volume, unbias it.
 
     Args:
         policy: Path of the policy (YAML) that says what the columns mean and with whom the table is shared.
-        table: Path of the table (CSV or Parquet), if it is not the one that the policy names.
+        table: Path of the table (CSV or Parquet). Empty: the one that the policy names.
         seed: Seed of everything that is drawn at random, if it is not the policy's.
     """
-    job = validation.prepare.submit(policy, table, seed).result()
-    rules = job.policy
-    checked = validation.validate.submit(job.table, rules)
-    checks = checked.result()
-    parts = anonymization.split.submit(job.table, rules, return_state=False, wait_for=[checked]).result()
-    groups = attacks.choose_targets.submit(parts.train, parts.working, rules).result()
-    attempts, taken = protect(parts, groups, rules)
+    job = submit(validation.prepare, policy, table, seed)
+    checked = submit(validation.validate, job)
+    rules, checks = job.result().policy, checked.result()
+    parts = submit(anonymization.split, job, checked)
+    attempts, taken = protect(parts, rules)
     dossier = Dossier(
         policy=rules,
-        source=job.table,
+        source=job.result().table,
         validation=checks,
-        parts=parts,
+        parts=parts.result(),
         attempts=attempts,
         steps=taken,
         code_version=code_version(),
     )
     if dossier.worth_completing:
-        dossier = complete(dossier, groups)
+        dossier = complete(dossier)
     return conclude(dossier)
 
 
-def protect(parts: Parts, groups: TargetGroups, policy: Policy) -> tuple[tuple[Attempt, ...], tuple[Step, ...]]:
+def protect(parts: Later[Parts], policy: Policy) -> tuple[tuple[Attempt, ...], tuple[Step, ...]]:
     """Anonymize, attack, score; adjust until the working threshold holds, or no adjustment helps."""
-    plan = anonymization.plan.submit(policy).result()
+    threshold, confidence = policy.working_threshold, policy.attacks.confidence
+    groups = submit(attacks.choose_targets, parts, "working", policy)
+    plan = submit(anonymization.plan, policy).result()
     attempts: list[Attempt] = []
     taken: list[Step] = []
     while True:
-        release = anonymization.anonymize.submit(parts.train, policy, plan).result()
-        card = assess(release.table, release, groups, policy, policy.working_threshold, policy.attacks.confidence)
-        attempts.append(Attempt(release=release, card=card))
-        if card.gate is Gate.PASSES or len(taken) == policy.adjust.rungs:
+        release = submit(anonymization.anonymize, parts, policy, plan)
+        card = assess(release, release, groups, policy, threshold, confidence)
+        attempts.append(Attempt(release=release.result(), card=card.result()))
+        if attempts[-1].card.gate is Gate.PASSES or len(taken) == policy.adjust.rungs:
             break
-        adjustment = attacks.adjust.submit(parts.train, groups, release, card, policy).result()
+        adjustment = submit(attacks.adjust, parts, groups, release, card, policy).result()
         if adjustment is None:
             break
         taken.append(adjustment)
@@ -77,60 +98,74 @@ def protect(parts: Parts, groups: TargetGroups, policy: Policy) -> tuple[tuple[A
 
 
 def assess(
-    rows: Table, release: Release, groups: TargetGroups, policy: Policy, threshold: float, confidence: float
-) -> Scorecard:
-    """Run every declared adversary in parallel, and sum up."""
-    adversaries = attacks.adversaries.submit(rows, policy).result()
-    evidence = [attacks.attack.submit(a, rows, groups, policy, release.plan.rounding) for a in adversaries]
-    return attacks.judge.submit(evidence, threshold, confidence).result()  # type: ignore[arg-type] # futures resolve
+    rows: Later[Shared],
+    release: Later[Release],
+    groups: Later[TargetGroups],
+    policy: Policy,
+    threshold: float,
+    confidence: float,
+) -> PrefectFuture[Scorecard]:
+    """Run every declared adversary in parallel against rows that are the release or were made from it, and sum up."""
+    adversaries = submit(attacks.adversaries, rows, policy).result()
+    evidence = [submit(attacks.attack, adversary, rows, release, groups, policy) for adversary in adversaries]
+    return submit(attacks.judge, evidence, threshold, confidence)
 
 
-def complete(dossier: Dossier, groups: TargetGroups) -> Dossier:
+def complete(dossier: Dossier) -> Dossier:
     """Bring a protected release to volume, measure and mitigate bias, and ask the sealed control."""
     policy, parts, release = dossier.policy, dossier.parts, dossier.release
-    need = utility.volume.submit(release, parts.working, policy).result()
-    synthetic = synthesis.synthesize.submit(release.table, need, policy).result()
-    fidelity = card = unbiased = None
-    if synthetic is not None:
-        compared = utility.usefulness.submit(release, synthetic.rows, parts.working, policy)
-        card = assess(synthetic.rows, release, groups, policy, policy.working_threshold, policy.attacks.confidence)
-        fidelity = compared.result()
-    accepted = synthetic if fidelity and card and fidelity.useful and card.gate is Gate.PASSES else None
-    if policy.fairness is not None:
-        unbiased = fairness.unbias.submit(release, accepted, parts.working, policy).result()
-    rows = unbiased.synthetic if unbiased and accepted else accepted.rows if accepted else None
-    verdict = open_sealed_control(release, rows, parts, policy)
-    shown = utility.distributions.submit(release, parts.train, rows, policy)
+    need = submit(utility.volume, release, parts, policy)
+    synthetic = submit(synthesis.synthesize, release, need, policy)
+    fidelity, card, accepted = top_up(synthetic, release, parts, policy)
+    unbiased = submit(fairness.unbias, release, accepted, parts, policy) if policy.fairness else None
+    made_up = (unbiased or synthetic) if accepted is not None else None
+    verdict = open_sealed_control(release, made_up, parts, policy)
+    shown = submit(utility.distributions, release, parts, made_up, policy)
     return dossier.model_copy(
         update={
-            "volume": need,
+            "volume": need.result(),
             "synthetic_card": card,
             "fidelity": fidelity,
-            "fairness": unbiased.account if unbiased else None,
+            "fairness": unbiased.result().account if unbiased else None,
             "verdict": verdict,
             "distributions": tuple(shown.result()),
-            "products": products(release, rows, unbiased, verdict),
+            "products": products(
+                release, made_up.result() if made_up else None, unbiased.result() if unbiased else None, verdict
+            ),
         }
     )
 
 
-def open_sealed_control(release: Release, synthetic: Table | None, parts: Parts, policy: Policy) -> Verdict:
+def top_up(
+    synthetic: PrefectFuture[Synthetic | None], release: Release, parts: Parts, policy: Policy
+) -> tuple[Fidelity | None, Scorecard | None, PrefectFuture[Synthetic | None] | None]:
+    """Judge synthetic rows by use and by attack: (how useful, how safe, the rows if they are both)."""
+    if synthetic.result() is None:
+        return None, None, None
+    compared = submit(utility.usefulness, release, synthetic, parts, policy)
+    groups = submit(attacks.choose_targets, parts, "working", policy)
+    judged = assess(synthetic, release, groups, policy, policy.working_threshold, policy.attacks.confidence)
+    fidelity, card = compared.result(), judged.result()
+    return fidelity, card, synthetic if fidelity.useful and card.gate is Gate.PASSES else None
+
+
+def open_sealed_control(release: Release, made_up: Later[Shared] | None, parts: Parts, policy: Policy) -> Verdict:
     """The final score, on people whom nothing was adjusted to."""
-    groups = attacks.choose_targets.submit(parts.train, parts.sealed, policy).result()
+    groups = submit(attacks.choose_targets, parts, "sealed", policy)
     threshold, confidence = policy.threshold, policy.verdict_confidence
-    released = assess(release.table, release, groups, policy, threshold, confidence)
-    made_up = assess(synthetic, release, groups, policy, threshold, confidence) if synthetic else None
-    return Verdict(released=released, synthetic=made_up)
+    released = assess(release, release, groups, policy, threshold, confidence)
+    synthetic = assess(made_up, release, groups, policy, threshold, confidence) if made_up else None
+    return Verdict(released=released.result(), synthetic=synthetic.result() if synthetic else None)
 
 
-def products(
-    release: Release, synthetic: Table | None, unbiased: Unbiased | None, verdict: Verdict
-) -> dict[str, Table]:
+def products(release: Release, made_up: Shared | None, unbiased: Unbiased | None, verdict: Verdict) -> dict[str, Table]:
     """The tables that may be shared after the verdict."""
-    if verdict.gate is not Gate.PASSES or (synthetic and not verdict.synthetic_may_go):
-        return {"anonymized": release.table} if verdict.gate is Gate.PASSES else {}
+    if verdict.gate is not Gate.PASSES:
+        return {}
+    if made_up and not verdict.synthetic_may_go:
+        return {"anonymized": release.table}
     found = {"anonymized": release.table}
-    found |= {"synthetic": synthetic} if synthetic else {}
+    found |= {"synthetic": made_up.attacked} if made_up else {}
     return found | ({"unbiased": unbiased.table} if unbiased else {})
 
 
@@ -140,7 +175,7 @@ def conclude(dossier: Dossier) -> Publication:
     Raises:
         ThresholdNotReached, Inconclusive: the gate says so; report and evidence are there all the same.
     """
-    published = hub.register.submit(dossier).result()
+    published = submit(hub.register, dossier).result()
     announce(dossier, published)
     if dossier.verdict is None or dossier.verdict.gate is not Gate.PASSES:
         raise refusal(dossier, published)

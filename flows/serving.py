@@ -106,7 +106,8 @@ class Services:
         files.mkdir(parents=True, exist_ok=True)
         return [
             "--backend-store-uri", f"sqlite:///{files / 'mlflow.db'}",
-            "--artifacts-destination", str(files / "artifacts"),
+            # Files are written where runs without a server write them, so that both kinds of run see each other's.
+            "--default-artifact-root", (files / "artifacts").as_uri(), "--no-serve-artifacts",
             "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
         ]  # fmt: skip
 

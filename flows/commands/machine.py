@@ -42,10 +42,10 @@ def serve(
 
     All listen on loopback only; there is no password. In Prefect's pages: Deployments, data-flow/hospital, Run.
     """
-    from flows.serving import Services
-
     where = settings.load()
     where.ensure_writable()
+    from flows.serving import Services
+
     processes.end_orphans(where.processes)
     with bar(quiet) as progress:
         services = Services(where, prefect_port, mlflow_port, progress.say)

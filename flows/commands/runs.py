@@ -53,7 +53,7 @@ def data_flow(
     _check_early(policy, table)
     if (ended := processes.end_orphans(where.processes)) and not quiet:
         progress_console.print(f"[dim]ended {ended} processes that an interrupted run had left behind[/]")
-    published = _run(str(policy.absolute()), str(table.absolute()) if table else None, seed, fresh=fresh, quiet=quiet)
+    published = _run(str(policy.absolute()), str(table.absolute()) if table else "", seed, fresh=fresh, quiet=quiet)
     write_json(json, _result(published))
     _tell(published)
 
@@ -67,7 +67,7 @@ def _check_early(policy: Path, table: Path | None) -> None:
     reading.require_same_columns(open_table(place), rules)
 
 
-def _run(policy: str, table: str | None, seed: int | None, *, fresh: bool, quiet: bool) -> Publication:
+def _run(policy: str, table: str, seed: int | None, *, fresh: bool, quiet: bool) -> Publication:
     from flows import progress, runtime
 
     where = settings.load()

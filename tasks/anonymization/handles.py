@@ -28,6 +28,11 @@ class Release(Value):
     plan: Plan
     account: Anonymization
 
+    @property
+    def attacked(self) -> Table:
+        """The rows that are shared, and that adversaries see."""
+        return self.table
+
     def in_vocabulary(self, people: Table, policy: Policy) -> pa.Table:
         """Other people's rows, generalized like the release; never to be stored, since nothing suppresses rare ones."""
         return anonymizer.recode(reading.read(people, policy), policy, self.plan, self.account.levels)

@@ -22,18 +22,17 @@ from typing import Any
 import numpy as np
 
 from tasks.common.errors import HierarchyError, InputError
-from tasks.common.policy import (
+from tasks.common.hierarchy_forms import (
     AllOrNothing,
-    Column,
     DatePart,
     Dates,
     Groups,
     HierarchyFile,
     Intervals,
-    Kind,
     Leaf,
     Prefix,
 )
+from tasks.common.policy import Column, Kind
 
 ANY = "*"
 Label = str | float | dt.date | None

@@ -6,18 +6,19 @@ from tasks.anonymization import anonymizer, holdout
 from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.plan import Plan, first_plan
 from tasks.common import reading
+from tasks.common.job import Job
 from tasks.common.policy import Policy
 from tasks.common.seeds import generator
 from tasks.common.steps import step, store
-from tasks.common.table import Table
+from tasks.common.values import Value
 
 
 @step("split")
-def split(table: Table, policy: Policy) -> Parts:
+def split(job: Job, checked: Value) -> Parts:  # noqa: ARG001 - only what was checked is split
     """Set the controls aside, by person."""
-    rows = holdout.split(table, policy, generator(policy.seed, "split"))
+    rows = holdout.split(job.table, job.policy, generator(job.policy.seed, "split"))
     keep = store()
-    return Parts(**{name: keep.put_selection(table, numbers) for name, numbers in rows.items()})
+    return Parts(**{name: keep.put_selection(job.table, numbers) for name, numbers in rows.items()})
 
 
 @step("plan")
@@ -27,8 +28,9 @@ def plan(policy: Policy) -> Plan:
 
 
 @step("anonymize")
-def anonymize(table: Table, policy: Policy, wanted: Plan) -> Release:
+def anonymize(parts: Parts, policy: Policy, wanted: Plan) -> Release:
     """Make a release by a plan."""
+    table = parts.train
     rng = generator(policy.seed, "anonymize")
     made = anonymizer.anonymize(reading.read(table, policy), holdout.persons(table, policy), policy, wanted, rng)
     return Release(table=store().put_table(made.table), plan=wanted, account=made.account)

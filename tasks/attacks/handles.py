@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from tasks.common.table import Table
 from tasks.common.values import Value
+
+
+class Shared(Protocol):
+    """Anything with rows that are to be shared, and so to be attacked: a release, synthetic rows."""
+
+    @property
+    def attacked(self) -> Table:
+        """The rows."""
+        ...
 
 
 class People(Value):

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pyarrow as pa
 
 from tasks.anonymization import holdout
-from tasks.anonymization.handles import Release
+from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
 from tasks.attacks import adjust as adjusting
 from tasks.attacks import attack as attacking
 from tasks.attacks import targets
 from tasks.attacks.adversary import Adversary, declare
 from tasks.attacks.attack import Evidence
-from tasks.attacks.handles import People, TargetGroups
+from tasks.attacks.handles import People, Shared, TargetGroups
 from tasks.attacks.score import Scorecard, score
 from tasks.attacks.targets import Targets
 from tasks.common import reading
 from tasks.common.policy import Policy
 from tasks.common.seeds import generator
 from tasks.common.steps import step, store
-from tasks.common.table import Table
 
 
 @step("choose targets")
-def choose_targets(train: Table, control: Table, policy: Policy) -> TargetGroups:
-    """Choose whom to attack on both sides."""
-    groups = [(reading.read(part, policy), holdout.persons(part, policy)) for part in (train, control)]
+def choose_targets(parts: Parts, control: Literal["working", "sealed"], policy: Policy) -> TargetGroups:
+    """Choose whom to attack, among the people released and in one of the controls."""
+    sides = (parts.train, getattr(parts, control))
+    groups = [(reading.read(part, policy), holdout.persons(part, policy)) for part in sides]
     chosen = targets.choose(groups, policy.attacks.trials, policy, generator(policy.seed, "targets"))
     keep = store()
     people = []
-    for part, choice in zip((train, control), chosen, strict=True):
+    for part, choice in zip(sides, chosen, strict=True):
         rows = part.row_numbers()[choice.positions]
         people.append(
             People(
@@ -42,23 +44,21 @@ def choose_targets(train: Table, control: Table, policy: Policy) -> TargetGroups
 
 
 @step("declare adversaries")
-def adversaries(release: Table, policy: Policy) -> list[Adversary]:
-    """The adversaries that the policy asks for against this release."""
-    return declare(policy, list(release.columns))
+def adversaries(rows: Shared, policy: Policy) -> list[Adversary]:
+    """The adversaries that the policy asks for against these rows."""
+    return declare(policy, list(rows.attacked.columns))
 
 
 @step("attack")
-def attack(
-    adversary: Adversary, release: Table, groups: TargetGroups, policy: Policy, rounding: dict[str, float]
-) -> Evidence:
-    """Run one declared adversary against a release."""
+def attack(adversary: Adversary, rows: Shared, release: Release, groups: TargetGroups, policy: Policy) -> Evidence:
+    """Run one declared adversary against rows that are the release, or were made from it."""
     return attacking.run(
         adversary,
-        release.read(),
+        rows.attacked.read(),
         _read(groups.released, policy),
         _read(groups.control, policy),
         policy,
-        rounding,
+        release.plan.rounding,
         generator(policy.seed, "attack", adversary.name),
     )
 
@@ -70,11 +70,11 @@ def judge(evidence: list[Evidence], threshold: float, confidence: float) -> Scor
 
 
 @step("adjust")
-def adjust(train: Table, groups: TargetGroups, release: Release, card: Scorecard, policy: Policy) -> Step | None:
+def adjust(parts: Parts, groups: TargetGroups, release: Release, card: Scorecard, policy: Policy) -> Step | None:
     """The next rung: the adjustment that answers the worst attack best, or None where none helps."""
     return adjusting.next_step(
-        reading.read(train, policy),
-        holdout.persons(train, policy),
+        reading.read(parts.train, policy),
+        holdout.persons(parts.train, policy),
         _read(groups.released, policy),
         _read(groups.control, policy),
         policy,

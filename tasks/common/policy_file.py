@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from tasks.common.errors import InputError, PolicyError
-from tasks.common.policy import HierarchyFile, Policy
+from tasks.common.hierarchy_forms import HierarchyFile
+from tasks.common.policy import Policy
 
 Path_ = tuple[str | int, ...]
 

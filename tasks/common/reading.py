@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.common.errors import PolicyError, TableError
-from tasks.common.policy import Column, Kind, Leaf, Policy, Role
+from tasks.common.hierarchy_forms import Leaf
+from tasks.common.policy import Column, Kind, Policy, Role
 from tasks.common.table import Table
 
 ARROW_TYPES = {

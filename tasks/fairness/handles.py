@@ -13,3 +13,8 @@ class Unbiased(Value):
     table: Table
     synthetic: Table
     account: Fairness
+
+    @property
+    def attacked(self) -> Table:
+        """The synthetic rows that are shared, and that adversaries see."""
+        return self.synthetic

@@ -5,17 +5,16 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization.handles import Release
+from tasks.anonymization.handles import Parts, Release
 from tasks.common.policy import Policy
 from tasks.common.steps import step, store
-from tasks.common.table import Table
 from tasks.fairness.handles import Unbiased
 from tasks.fairness.unbias import ORIGIN, WEIGHT
 from tasks.synthesis.handles import Synthetic
 
 
 @step("unbias")
-def unbias(release: Release, synthetic: Synthetic | None, control: Table, policy: Policy) -> Unbiased:
+def unbias(release: Release, synthetic: Synthetic | None, parts: Parts, policy: Policy) -> Unbiased:
     """Measure the bias of the downstream model, mitigate it, measure again; without synthetic rows by weights only."""
     from tasks.fairness import unbias as unbiasing
 
@@ -25,7 +24,7 @@ def unbias(release: Release, synthetic: Synthetic | None, control: Table, policy
         rows,
         synthetic.rows.read() if synthetic else nothing,
         synthetic.pool.read() if synthetic else nothing,
-        release.in_vocabulary(control, policy),
+        release.in_vocabulary(parts.working, policy),
         policy,
         policy.seed,
     )

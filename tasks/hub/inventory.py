@@ -22,8 +22,9 @@ from mlflow.tracking import MlflowClient
 from tasks.attacks.score import Gate, Scorecard
 from tasks.common import settings
 from tasks.common.errors import StorageError
+from tasks.common.hierarchy_forms import HierarchyFile
 from tasks.common.identity import identity
-from tasks.common.policy import HierarchyFile, Policy
+from tasks.common.policy import Policy
 from tasks.common.values import content_hash
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.handles import Registration
@@ -53,8 +54,12 @@ def _reachable(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, OSError) as error:
         raise StorageError(
-            f"the knowledge base at {uri} cannot be used: {type(error).__name__}; `secured doctor` says more"
+            f"the knowledge base at {uri} cannot be used ({_first_line(error)}); `secured doctor` says more"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
 
 
 def _experiment(uri: str) -> str:
@@ -86,6 +91,7 @@ def _log(dossier: Dossier, folder: Path, experiment: str, fingerprint: str) -> s
                 "secured.gate": str(dossier.card.gate),
                 "secured.released": str(passed).lower(),
                 "secured.code": dossier.code_version,
+                "mlflow.source.name": "secured data-flow",
                 "mlflow.note.content": _note(dossier),
                 **{f"version.{name}": version for name, version in versions().items()},
             }

@@ -12,3 +12,8 @@ class Synthetic(Value):
     rows: Table
     pool: Table
     epochs: int
+
+    @property
+    def attacked(self) -> Table:
+        """The rows that are shared, and that adversaries see."""
+        return self.rows

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from tasks.common import policy_file
 from tasks.common.errors import InputError
-from tasks.common.policy import Policy
+from tasks.common.job import Job
 from tasks.common.steps import ALWAYS_RUN, step
-from tasks.common.table import Table, open_table
-from tasks.common.values import Value
+from tasks.common.table import open_table
 from tasks.validation.expectations import Validation
 
 
-class Job(Value):
-    """A policy and the table it is for."""
-
-    policy: Policy
-    table: Table
-
-
 @step("prepare", cache=ALWAYS_RUN)
-def prepare(policy: str, table: str | None, seed: int | None) -> Job:
+def prepare(policy: str, table: str, seed: int | None) -> Job:
     """Read the policy and find its table; `table` and `seed` replace what the policy says."""
     read = policy_file.read(policy)
     place = table or read.table
@@ -30,10 +22,10 @@ def prepare(policy: str, table: str | None, seed: int | None) -> Job:
 
 
 @step("validate")
-def validate(table: Table, policy: Policy) -> Validation:
+def validate(job: Job) -> Validation:
     """Check the table against its policy and stop the run if anything is wrong."""
     from tasks.validation import expectations  # Great Expectations takes seconds to import
 
-    found = expectations.validate(table, policy)
+    found = expectations.validate(job.table, job.policy)
     found.require()
     return found

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tasks.anonymization import hierarchies
 from tasks.common.errors import HierarchyError, InputError
-from tasks.common.policy import Column, Intervals
+from tasks.common.hierarchy_forms import Intervals
+from tasks.common.policy import Column
 
 
 def quasi(hierarchy, kind="categorical"):
