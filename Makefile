@@ -23,7 +23,7 @@ serve: .venv/.ready  ## Prefect, MLflow and a worker on this machine, until Ctrl
 	.venv/bin/secured serve
 
 bench: .venv/.ready-dev  ## Measure; figures go to tests/benchmarks/results.md.
-	.venv/bin/python -m tests.benchmarks.main_job
+	.venv/bin/python -m tests.benchmarks
 
 env: .venv/.ready  ## Make the environment in .venv.
 
