@@ -15,13 +15,15 @@ from pathlib import Path
 from flows.runtime import free_port
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "sinfo")
+# Daemons lie where a user's PATH does not always look.
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
 def why_not() -> str:
     """What keeps a Slurm from being started here; empty if nothing does."""
     if os.geteuid() != 0:
         return "starting a Slurm needs root"
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    missing = [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
     return f"no {', '.join(missing)} here (apt-get install slurm-wlm munge)" if missing else ""
 
 
@@ -54,7 +56,7 @@ def one_node(folder: Path) -> Iterator[Cluster]:
     for part in ("state", "spool", "munge"):
         (folder / part).mkdir(mode=0o755, parents=True, exist_ok=True)
     (folder / "slurm.conf").write_text(_configuration(folder, name))
-    environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+    environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
     with contextlib.ExitStack() as running:
         start = running.enter_context(_starter(folder, environment))
         start(*_munged(folder))
