@@ -216,7 +216,7 @@ def _account(
     lost: dict[str, float],
 ) -> Anonymization:
     good = ~solution.violating
-    least = {name: int(solution.classes.distinct_secrets(name)[good].min()) for name in solution.classes.secret_pairs}
+    least = {name: int(solution.classes.distinct_secrets(name)[good].min()) for name in solution.classes.secrets}
     criteria: list[Criterion] = [
         KAnonymity(plan.k),
         *(DistinctDiversity(*item) for item in plan.l.items() if item[0] in least),

@@ -19,23 +19,45 @@ _MOST_KEYS = 2**62
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """How often each value of a sensitive column occurs in each of n tuples.
+
+    Tuple i has counts[j] people (float64 (m,)) with the value codes[j] (int32 (m,), rising) for j in
+    starts[i]:starts[i + 1]; starts is int64 (n + 1,). Values that do not occur have no entry.
+    """
+
+    starts: np.ndarray
+    codes: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def of_entry(self) -> np.ndarray:
+        """The tuple of each entry, int64 (m,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def total(self, values: int) -> np.ndarray:
+        """People by value in all tuples together, float64 (values,)."""
+        return np.bincount(self.codes, weights=self.counts, minlength=values)
+
+
+@dataclass(frozen=True)
 class Tuples:
     """n distinct combinations of the q quasi-identifiers: of leaves, or of labels once they were merged.
 
     codes:  int32 (n, q), leaf codes by column; of merged tuples those of one of them, which has the same labels.
     rows:   int64 (n,), rows with the combination.
     people: float64 (n,), at most the number of people with it.
-    secret_pairs: by sensitive column an int64 (m, 2): distinct pairs of tuple number and secret's code.
+    secrets: by sensitive column the histogram of its values in each tuple.
     """
 
     codes: np.ndarray
     rows: np.ndarray
     people: np.ndarray
-    secret_pairs: dict[str, np.ndarray]
+    secrets: dict[str, Histogram]
 
     def distinct_secrets(self, column: str) -> np.ndarray:
         """How many different values of a sensitive column each tuple has, int64 (n,)."""
-        return np.bincount(self.secret_pairs[column][:, 0], minlength=len(self.rows))
+        return np.diff(self.secrets[column].starts)
 
 
 def pack(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
@@ -66,9 +88,9 @@ def group(
     """
     keys = pack(list(leaf_codes.T), sizes)
     _, first, of_row, rows = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    pairs = {name: np.unique(np.stack([of_row, codes], axis=1), axis=0) for name, codes in secrets.items()}
+    histograms = {name: _histogram(of_row, codes, people, len(rows)) for name, codes in secrets.items()}
     weights = np.bincount(of_row, weights=people, minlength=len(rows))
-    return Tuples(leaf_codes[first], rows, weights, pairs), of_row
+    return Tuples(leaf_codes[first], rows, weights, histograms), of_row
 
 
 def merge(tuples: Tuples, labels: Sequence[np.ndarray], sizes: Sequence[int]) -> tuple[Tuples, np.ndarray]:
@@ -82,15 +104,23 @@ def merge(tuples: Tuples, labels: Sequence[np.ndarray], sizes: Sequence[int]) ->
         tuples.codes[first],
         np.bincount(of_tuple, weights=tuples.rows, minlength=count).astype(np.int64),
         np.bincount(of_tuple, weights=tuples.people, minlength=count),
-        {name: _merged_pairs(pairs, of_tuple) for name, pairs in tuples.secret_pairs.items()},
+        {
+            name: _histogram(of_tuple[histogram.of_entry], histogram.codes, histogram.counts, count)
+            for name, histogram in tuples.secrets.items()
+        },
     )
     return merged, of_tuple
 
 
-def _merged_pairs(pairs: np.ndarray, of_tuple: np.ndarray) -> np.ndarray:
-    span = int(pairs[:, 1].max(initial=0)) + 1
-    distinct = np.unique(of_tuple[pairs[:, 0]] * span + pairs[:, 1])
-    return np.stack([distinct // span, distinct % span], axis=1)
+def _histogram(of_entry: np.ndarray, codes: np.ndarray, counts: np.ndarray, tuples: int) -> Histogram:
+    """Add up entries of the same tuple and value."""
+    span = int(codes.max(initial=0)) + 1
+    pairs, place = np.unique(of_entry * span + codes, return_inverse=True)
+    return Histogram(
+        starts=np.searchsorted(pairs, np.arange(tuples + 1) * span).astype(np.int64),
+        codes=(pairs % span).astype(np.int32),
+        counts=np.bincount(place, weights=counts, minlength=len(pairs)),
+    )
 
 
 def person_weights(persons: np.ndarray | None, rows: int) -> np.ndarray:
