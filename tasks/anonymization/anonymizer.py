@@ -12,8 +12,9 @@ from tasks.anonymization import classes as equivalence
 from tasks.anonymization import hierarchies
 from tasks.anonymization.criteria import Criterion, DistinctDiversity, KAnonymity
 from tasks.anonymization.hierarchies import Hierarchy
-from tasks.anonymization.lattice import Lattice, Solution, search
+from tasks.anonymization.lattice import Lattice
 from tasks.anonymization.plan import Plan
+from tasks.anonymization.search import Solution, search
 from tasks.common.errors import TableError, ThresholdNotReached
 from tasks.common.policy import Policy, Role
 from tasks.common.values import Value

@@ -10,12 +10,22 @@ never exceeds the number of different people in it: a class that reaches k this 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 
-_MOST_KEYS = 2**62
+MOST_KEYS = 2**62
+# A table of this many places is cheaper to clear than the same keys are to hash.
+_DENSE_SPAN = 2**21
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: 2^64 divided by the golden ratio
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop over arrays; the machine code is kept beside the module."""
+    return numba.njit(cache=True, nogil=True)(function)
 
 
 @dataclass(frozen=True)
@@ -55,72 +65,179 @@ class Tuples:
     people: np.ndarray
     secrets: dict[str, Histogram]
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def distinct_secrets(self, column: str) -> np.ndarray:
         """How many different values of a sensitive column each tuple has, int64 (n,)."""
         return np.diff(self.secrets[column].starts)
 
 
 def pack(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
-    """One int64 key for each row, equal where all columns are.
+    """One key for each row, equal where all columns are, int64 (n,).
 
-    columns: int arrays (n,) with values in [0, size). Where the product of sizes leaves int64, the key so far is
-    replaced by its rank among the keys that occur.
+    columns: int arrays (n,) with values in [0, size).
+    """
+    return pack_below(columns, sizes)[0]
+
+
+def pack_below(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> tuple[np.ndarray, int]:
+    """The same, and a number that all keys are below.
+
+    Where the product of sizes leaves int64, the key so far is replaced by its rank among the keys that occur.
     """
     key = np.zeros(len(columns[0]), dtype=np.int64)
     span = 1
     for column, size in zip(columns, sizes, strict=True):
-        if span * max(size, 1) > _MOST_KEYS:
-            distinct, key = np.unique(key, return_inverse=True)
-            span = len(distinct)
-        key = key * size + column
+        if span * max(size, 1) > MOST_KEYS:
+            key, first = rank(key, span)
+            span = len(first)
+        key = key * max(size, 1) + column
         span *= max(size, 1)
-    return key
+    return key, span
+
+
+def rank(keys: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number distinct keys by first appearance: each key's number, int64 (n,), and where each first stood, int64 (d,).
+
+    keys: int64 (n,) in [0, span).
+    """
+    if span <= max(_DENSE_SPAN, 4 * len(keys)):
+        return _rank_in_table(keys, span)
+    return _rank_by_hash(keys)
+
+
+@compiled
+def _rank_in_table(keys: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
+    place = np.full(span, -1, dtype=np.int32)
+    number, first = np.empty(len(keys), dtype=np.int64), np.empty(min(len(keys), span), dtype=np.int64)
+    count = 0
+    for i in range(len(keys)):
+        if place[keys[i]] < 0:
+            place[keys[i]] = count
+            first[count] = i
+            count += 1
+        number[i] = place[keys[i]]
+    return number, first[:count].copy()
+
+
+@compiled
+def _rank_by_hash(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    bits = 12
+    place = np.full(1 << bits, -1, dtype=np.int32)
+    number, first = np.empty(len(keys), dtype=np.int64), np.empty(len(keys), dtype=np.int64)
+    count = 0
+    for i in range(len(keys)):
+        if 2 * count >= len(place):
+            bits += 2
+            place = np.full(1 << bits, -1, dtype=np.int32)
+            for known in range(count):
+                place[_slot(keys, first, place, bits, keys[first[known]])] = known
+        slot = _slot(keys, first, place, bits, keys[i])
+        if place[slot] < 0:
+            place[slot] = count
+            first[count] = i
+            count += 1
+        number[i] = place[slot]
+    return number, first[:count].copy()
+
+
+@compiled
+def _slot(keys: np.ndarray, first: np.ndarray, place: np.ndarray, bits: int, key: int) -> Any:
+    """Where a key stands in the hash table, or the free place where it belongs."""
+    slot = np.int64((np.uint64(key) * _GOLDEN) >> np.uint64(64 - bits))
+    while place[slot] >= 0 and keys[first[place[slot]]] != key:
+        slot = (slot + 1) & (len(place) - 1)
+    return slot
 
 
 def group(
     leaf_codes: np.ndarray, sizes: Sequence[int], people: np.ndarray, secrets: dict[str, np.ndarray]
 ) -> tuple[Tuples, np.ndarray]:
-    """Group rows into tuples; also returns the tuple of each row, int64 (rows,).
+    """Group rows into tuples, in the order of their codes; also returns the tuple of each row, int64 (rows,).
 
     leaf_codes: int32 (rows, q) with sizes[j] different codes in column j.
     people: float64 (rows,), what each row counts as a person.
     secrets: int arrays (rows,) of codes by sensitive column.
     """
-    keys = pack(list(leaf_codes.T), sizes)
-    _, first, of_row, rows = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    histograms = {name: _histogram(of_row, codes, people, len(rows)) for name, codes in secrets.items()}
-    weights = np.bincount(of_row, weights=people, minlength=len(rows))
-    return Tuples(leaf_codes[first], rows, weights, histograms), of_row
+    keys, span = pack_below(list(leaf_codes.T), sizes)
+    of_row, first = rank(keys, span)
+    order = np.lexsort(leaf_codes[first].T[::-1])
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    of_row, first = place[of_row], first[order]
+    count = len(first)
+    each_row = np.arange(len(of_row) + 1)
+    tuples = Tuples(
+        leaf_codes[first],
+        np.bincount(of_row, minlength=count),
+        np.bincount(of_row, weights=people, minlength=count),
+        {
+            name: merged_histogram(Histogram(each_row, codes.astype(np.int32), people), of_row, count)
+            for name, codes in secrets.items()
+        },
+    )
+    return tuples, of_row
 
 
-def merge(tuples: Tuples, labels: Sequence[np.ndarray], sizes: Sequence[int]) -> tuple[Tuples, np.ndarray]:
-    """Merge tuples whose labels agree; also returns which merged one each tuple went into, int64 (n,).
-
-    labels: int arrays (n,) with sizes[j] different labels in column j.
-    """
-    _, first, of_tuple = np.unique(pack(labels, sizes), return_index=True, return_inverse=True)
+def merge(tuples: Tuples, keys: np.ndarray, span: int) -> tuple[Tuples, np.ndarray]:
+    """Merge tuples of equal key, int64 (n,) in [0, span); also returns what each tuple went into, int64 (n,)."""
+    of_tuple, first = rank(keys, span)
     count = len(first)
     merged = Tuples(
         tuples.codes[first],
         np.bincount(of_tuple, weights=tuples.rows, minlength=count).astype(np.int64),
         np.bincount(of_tuple, weights=tuples.people, minlength=count),
-        {
-            name: _histogram(of_tuple[histogram.of_entry], histogram.codes, histogram.counts, count)
-            for name, histogram in tuples.secrets.items()
-        },
+        {name: merged_histogram(histogram, of_tuple, count) for name, histogram in tuples.secrets.items()},
     )
     return merged, of_tuple
 
 
-def _histogram(of_entry: np.ndarray, codes: np.ndarray, counts: np.ndarray, tuples: int) -> Histogram:
-    """Add up entries of the same tuple and value."""
-    span = int(codes.max(initial=0)) + 1
-    pairs, place = np.unique(of_entry * span + codes, return_inverse=True)
-    return Histogram(
-        starts=np.searchsorted(pairs, np.arange(tuples + 1) * span).astype(np.int64),
-        codes=(pairs % span).astype(np.int32),
-        counts=np.bincount(place, weights=counts, minlength=len(pairs)),
-    )
+def merged_histogram(histogram: Histogram, of_tuple: np.ndarray, count: int) -> Histogram:
+    """The histogram of `count` classes; of_tuple int64 (n,) says into which class each tuple goes."""
+    values = int(histogram.codes.max(initial=-1)) + 1
+    return Histogram(*_merge_histogram(histogram.starts, histogram.codes, histogram.counts, of_tuple, count, values))
+
+
+@compiled
+def _merge_histogram(
+    starts: np.ndarray, codes: np.ndarray, counts: np.ndarray, of_tuple: np.ndarray, classes: int, values: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    members, first_member = _by_class(of_tuple, classes)
+    new_starts = np.zeros(classes + 1, dtype=np.int64)
+    new_codes, new_counts = np.empty(len(codes), dtype=np.int32), np.empty(len(codes), dtype=np.float64)
+    people, seen = np.zeros(values, dtype=np.float64), np.zeros(values, dtype=np.bool_)
+    end = 0
+    for number in range(classes):
+        begin = end
+        for member in members[first_member[number] : first_member[number + 1]]:
+            for entry in range(starts[member], starts[member + 1]):
+                if not seen[codes[entry]]:
+                    seen[codes[entry]] = True
+                    new_codes[end] = codes[entry]
+                    end += 1
+                people[codes[entry]] += counts[entry]
+        new_codes[begin:end].sort()
+        for entry in range(begin, end):
+            new_counts[entry] = people[new_codes[entry]]
+            people[new_codes[entry]], seen[new_codes[entry]] = 0.0, False
+        new_starts[number + 1] = end
+    return new_starts, new_codes[:end].copy(), new_counts[:end].copy()
+
+
+@compiled
+def _by_class(of_tuple: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tuples sorted by class, in a stable counting sort, and where each class begins."""
+    starts = np.zeros(classes + 1, dtype=np.int64)
+    for number in of_tuple:
+        starts[number + 1] += 1
+    for number in range(classes):
+        starts[number + 1] += starts[number]
+    members, free = np.empty(len(of_tuple), dtype=np.int64), starts[:-1].copy()
+    for i in range(len(of_tuple)):
+        members[free[of_tuple[i]]] = i
+        free[of_tuple[i]] += 1
+    return members, starts
 
 
 def person_weights(persons: np.ndarray | None, rows: int) -> np.ndarray:

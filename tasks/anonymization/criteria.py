@@ -7,7 +7,7 @@ shrink on the way up the lattice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -19,6 +19,11 @@ _ROUNDING = 1e-9
 
 class Criterion(Protocol):
     """A condition that each class of a release has to satisfy."""
+
+    @property
+    def monotone(self) -> bool:
+        """Whether merging classes that satisfy it gives one that does."""
+        ...
 
     def violated(self, classes: Tuples) -> np.ndarray:
         """bool (c,), true for classes that do not satisfy it."""
@@ -34,6 +39,7 @@ class KAnonymity:
     """At least k people in a class (Sweeney 2002, IJUFKS 10(5), def. 3), counted as people and not as rows."""
 
     k: int
+    monotone: ClassVar[bool] = True
 
     def violated(self, classes: Tuples) -> np.ndarray:
         """Classes of fewer than k people."""
@@ -50,6 +56,7 @@ class DistinctDiversity:
 
     column: str
     l: int  # noqa: E741 - the field's own name
+    monotone: ClassVar[bool] = True
 
     def violated(self, classes: Tuples) -> np.ndarray:
         """Classes with fewer than l different values of the column."""

@@ -1,15 +1,18 @@
 """Grouping, merging and the search; the oracle of the search is plain enumeration of every node."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.anonymization import classes, hierarchies
+from tasks.anonymization import candidates, classes, hierarchies
 from tasks.anonymization.criteria import DistinctDiversity, KAnonymity
-from tasks.anonymization.lattice import Lattice, search
+from tasks.anonymization.lattice import Lattice
+from tasks.anonymization.losses import Loss
+from tasks.anonymization.search import Budget, search
 from tasks.common.policy import Column
 
 LEAVES = ["a", "b", "c", "d"]
@@ -28,49 +31,76 @@ def trees():
     ]
 
 
-def brute_force(codes, secret, trees, weights, k, l, suppression):  # noqa: E741
+def brute_force(codes, secret, trees, weights, k, l, suppression, measure=Loss.NCP):  # noqa: E741
     """The least loss over all nodes, rows taken one by one."""
-    best = None
-    share = np.array(weights) / sum(weights)
-    for node in itertools.product(*(range(tree.levels) for tree in trees)):
-        labels = [
-            tuple(tree.codes[level][row[j]] for j, (tree, level) in enumerate(zip(trees, node, strict=True)))
-            for row in codes
-        ]
-        loss, lost = 0.0, 0
-        for row, label in zip(codes, labels, strict=True):
-            same = [i for i, other in enumerate(labels) if other == label]
-            if len(same) < k or len({secret[i] for i in same}) < l:
-                lost += 1
-                loss += 1
-            else:
-                loss += sum(
-                    share[j] * tree.loss[level][row[j]] for j, (tree, level) in enumerate(zip(trees, node, strict=True))
-                )
-        if lost <= suppression * len(codes) and lost < len(codes):
-            best = loss / len(codes) if best is None else min(best, loss / len(codes))
-    return best
+    return min(
+        (
+            loss
+            for node in itertools.product(*(range(tree.levels) for tree in trees))
+            if (loss := loss_of(node, codes, secret, trees, weights, k, l, suppression, measure)) is not None
+        ),
+        default=None,
+    )
 
 
-@settings(max_examples=60, deadline=None)
+def loss_of(node, codes, secret, trees, weights, k, l, suppression, measure):  # noqa: E741
+    labels = [
+        tuple(tree.codes[level][row[j]] for j, (tree, level) in enumerate(zip(trees, node, strict=True)))
+        for row in codes
+    ]
+    alike = [[i for i, other in enumerate(labels) if other == label] for label in labels]
+    kept = [len(same) >= k and len({secret[i] for i in same}) >= l for same in alike]
+    rows, lost = len(codes), len(codes) - sum(kept)
+    if lost > suppression * rows + 1e-9 or lost == rows:
+        return None
+    if measure is Loss.DISCERNIBILITY:
+        return (sum(len(same) for same, stays in zip(alike, kept, strict=True) if stays) + lost * rows) / rows**2
+    if measure is Loss.CLASS_SIZE:
+        return 1 / (len({label for label, stays in zip(labels, kept, strict=True) if stays}) + (lost > 0))
+    cell = cell_ncp if measure is Loss.NCP else cell_entropy
+    total = 0.0
+    for j, (tree, level) in enumerate(zip(trees, node, strict=True)):
+        top = tree.levels - 1
+        levels = [level if stays else top for stays in kept]
+        full = sum(cell(tree, top, codes[:, j], row[j]) for row in codes)
+        spent = sum(cell(tree, at, codes[:, j], row[j]) for at, row in zip(levels, codes, strict=True))
+        if full:
+            total += weights[j] / sum(weights) * spent / (rows if measure is Loss.NCP else full)
+    return total
+
+
+def cell_ncp(tree, level, _column, leaf):
+    return tree.loss[level][leaf]
+
+
+def cell_entropy(tree, level, column, leaf):
+    under = sum(tree.codes[level][other] == tree.codes[level][leaf] for other in column)
+    return -math.log2(sum(other == leaf for other in column) / under)
+
+
+@pytest.mark.parametrize("most_in_array", [candidates.MOST_IN_ARRAY, 0], ids=["listed", "implied"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(*[st.integers(0, 3)] * 3, st.integers(0, 2)), min_size=1, max_size=25),
     st.integers(2, 5),
     st.integers(1, 2),
     st.sampled_from([0.0, 0.1, 0.5]),
     st.tuples(*[st.sampled_from([0.5, 1.0, 3.0])] * 3),
+    st.sampled_from(Loss),
 )
-def test_the_optimum_is_that_of_enumeration(rows, k, l, suppression, weights):  # noqa: E741
+def test_the_optimum_is_that_of_enumeration(monkeypatch, most_in_array, rows, k, l, suppression, weights, measure):  # noqa: E741
+    monkeypatch.setattr(candidates, "MOST_IN_ARRAY", most_in_array)
     codes, secret = np.array([row[:3] for row in rows], dtype=np.int32), np.array([row[3] for row in rows])
     tuples, _ = classes.group(codes, [4, 4, 4], np.ones(len(rows)), {"secret": secret})
     criteria = [KAnonymity(k), DistinctDiversity("secret", l)]
-    found = search(Lattice(tuples, trees(), weights, criteria, suppression))
-    expected = brute_force(codes, secret, trees(), weights, k, l, suppression)
+    found = search(Lattice(tuples, trees(), weights, criteria, suppression, measure=measure))
+    expected = brute_force(codes, secret, trees(), weights, k, l, suppression, measure)
     if expected is None:
         assert found is None
     else:
-        assert found.optimal
         assert found.loss == pytest.approx(expected)
+        assert found.optimal
+        assert found.bound <= expected + 1e-9
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,7 +123,7 @@ def test_beyond_its_budget_the_search_reports_a_gap_that_is_true():
     codes = rng.integers(0, 4, size=(300, 3)).astype(np.int32)
     tuples, _ = classes.group(codes, [4, 4, 4], np.ones(300), {})
     lattice = Lattice(tuples, trees(), [1, 1, 1], [KAnonymity(30)], 0.0)
-    exact, hurried = search(lattice), search(lattice, budget=3)
+    exact, hurried = search(lattice), search(lattice, Budget(nodes=3))
     assert exact.optimal
     assert not hurried.optimal
     assert hurried.bound <= exact.loss <= hurried.loss
