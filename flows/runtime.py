@@ -58,8 +58,10 @@ def prefect_server(where: Settings, meanwhile: Callable[[], object] = lambda: No
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Callable[[], None]]:
     """Ctrl-C and a scheduler's SIGTERM end the block in order, and as what they are, whatever else they broke.
+
+    Yields what to call once somebody else handles SIGTERM, as Prefect does while a flow runs: it is then heard first.
 
     Raises:
         Interrupted: somebody interrupted.
@@ -72,9 +74,21 @@ def interruptible() -> Iterator[None]:
             asked = True
             raise KeyboardInterrupt
 
+    def listen() -> None:
+        theirs = signal.getsignal(signal.SIGTERM)
+
+        def hear(number: int, frame: Any) -> None:
+            nonlocal asked
+            asked = True
+            if callable(theirs):
+                theirs(number, frame)
+
+        if theirs is not interrupt:
+            signal.signal(signal.SIGTERM, hear)
+
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield listen
     except BaseException as error:
         # The orchestrator has a handler of its own while a flow runs, and stumbles over what it raises.
         if asked or _comes_from(error, (KeyboardInterrupt, TerminationSignal)):

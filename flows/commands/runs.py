@@ -74,12 +74,13 @@ def _run(policy: str, table: str, seed: int | None, *, fresh: bool, quiet: bool)
     show = not quiet and progress_console.is_terminal
     if show:
         progress_console.print("[dim]starting a Prefect server and Dask workers[/]")
-    with runtime.interruptible(), runtime.prefect_server(where, meanwhile=_import_flow) as api_url:
+    with runtime.interruptible() as listen, runtime.prefect_server(where, meanwhile=_import_flow) as api_url:
         from flows.data_flow import data_flow as whole_flow
 
         ids: list[str] = []
 
         def note(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - the names of a Prefect hook
+            listen()
             ids.append(str(flow_run.id))
             processes.note_children(where.processes)
 
