@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import machine, policies, runs, single
+from flows.commands import keys, machine, policies, runs, single
 from tasks.common.errors import RunFailed, SecuredError, StorageError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")
+app.add_typer(keys.app, name="key")
 app.command("anonymize")(single.anonymize)
 app.command("assess")(single.assess)
 app.command("synthesize")(single.synthesize)

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tasks.common.attack_forms import FurtherAttacks
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
+from tasks.common.transformation_forms import Limit, Shift, require_sense
 from tasks.common.values import Value, content_hash
 
 # Largest acceptable risk by sharing context, as the probability 1/n of a smallest group of n.
@@ -52,6 +54,12 @@ class Column(Value):
         None, description="Numeric, not quasi: released as multiples of this."
     )
     range: tuple[float, float] | None = Field(None, description="Numeric: values outside are an input error.")
+    bottom: Limit | None = Field(None, description="Numeric or date: values below are released as this.")
+    top: Limit | None = Field(None, description="Numeric or date: values above are released as this.")
+    pseudonym: bool | str = Field(
+        False, description="Direct: released as a keyed pseudonym. A name, if columns of several names share theirs."
+    )
+    shift: Shift | None = Field(None, description="Date: moved by a secret number of days, one for each person.")
     missing: Share = Field(1.0, description="Largest share of missing values that is no input error.")
 
     @field_validator("hierarchy", mode="before")
@@ -78,6 +86,7 @@ class Column(Value):
                 raise ValueError(f"`{key}` needs `kind: numeric`")
         if self.round is not None and self.role is Role.QUASI:
             raise ValueError("`round` is for columns that are not generalized; a quasi-identifier has its hierarchy")
+        require_sense(self)
         return self
 
     def as_released_exactly(self) -> Column:
@@ -126,7 +135,7 @@ class Linkability(Value):
         return self
 
 
-class Attacks(Value):
+class Attacks(FurtherAttacks):
     """How the release is attacked."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="Of all intervals together.")
@@ -258,6 +267,16 @@ class Policy(Value):
     def released(self) -> list[str]:
         """Columns that a release has, in the policy's order."""
         return self.named(Role.QUASI, Role.SENSITIVE, Role.OTHER)
+
+    @property
+    def pseudonymous(self) -> list[str]:
+        """Direct identifiers that a release has as keyed pseudonyms, in the policy's order."""
+        return [name for name, column in self.columns.items() if column.pseudonym]
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether something is derived from the owner's key: pseudonyms, or offsets of dates."""
+        return any(column.pseudonym or column.shift for column in self.columns.values())
 
     @property
     def secrets(self) -> list[str]:
