@@ -25,6 +25,7 @@ from tasks.common import policy_file, reading
 from tasks.common.errors import Inconclusive, ThresholdNotReached
 from tasks.common.seeds import derive, generator
 from tasks.common.store import atomic, write_parquet
+from tasks.common.streaming import InFile, person_codes
 from tasks.common.table import file_hash, open_table
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def anonymize(
 
     Example: [bold]secured anonymize patients.csv -p patients.yaml -o release.parquet[/]
     """
-    from tasks.anonymization import anonymizer, holdout
+    from tasks.anonymization import anonymizer
     from tasks.anonymization.plan import first_plan
     from tasks.validation import expectations
 
@@ -62,21 +63,15 @@ def anonymize(
         rules, source = policy_file.read(policy), open_table(table)
         progress.say("checking the table")
         expectations.validate(source, rules).require()
-        rows = reading.included_rows(source, rules)
-        persons = holdout.persons(source, rules)
-        progress.say("searching for the best generalization")
-        release = anonymizer.anonymize(
-            reading.read(source, rules).take(pa.array(rows)),
-            None if persons is None else persons[rows],
-            rules,
-            first_plan(rules),
-            generator(rules.seed, "anonymize"),
-        )
-        progress.say("writing")
-        _write(release.table, out)
-    write_json(json, {"out": str(out), "sha256": file_hash(out), **release.account.model_dump(mode="json")})
+        progress.say("counting")
+        rows = InFile(source, rules)
+        counted = anonymizer.count(rows, person_codes(rows, rules.person), rules, list(rules.criteria.l))
+        progress.say("searching for the best generalization, and writing")
+        rng = generator(rules.seed, "anonymize")
+        account = anonymizer.write(rows, counted, rules, first_plan(rules), rng, out)
+    write_json(json, {"out": str(out), "sha256": file_hash(out), **account.model_dump(mode="json")})
     if not quiet:
-        _show_account(release.account, out)
+        _show_account(account, out)
 
 
 def assess(

@@ -1,22 +1,29 @@
-"""From a table to a release: group, search, recode, suppress, round, shuffle."""
+"""From a table to a release: count, search, recode, suppress, round, shuffle."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization import classes as equivalence
-from tasks.anonymization import hierarchies
+from tasks.anonymization import counting, hierarchies, releasing
+from tasks.anonymization.classes import Histogram, Tuples, merged_histogram
+from tasks.anonymization.counting import Counted
 from tasks.anonymization.criteria import Criterion, DistinctDiversity, KAnonymity
-from tasks.anonymization.hierarchies import Hierarchy
 from tasks.anonymization.lattice import Lattice
 from tasks.anonymization.plan import Plan
+from tasks.anonymization.releasing import Carried, Labelling, integers_where_whole
+from tasks.anonymization.rounding import Rounding, multiples
 from tasks.anonymization.search import Solution, search
 from tasks.common.errors import TableError, ThresholdNotReached
-from tasks.common.policy import Policy, Role
+from tasks.common.policy import Kind, Policy, Role
+from tasks.common.reading import ARROW_TYPES
+from tasks.common.store import decoded, table_writer
+from tasks.common.streaming import InMemory, Rows
 from tasks.common.values import Value
 
 _REMOVED = (Role.DIRECT, Role.DROP)
@@ -64,7 +71,7 @@ class Release:
 def anonymize(
     table: pa.Table, persons: np.ndarray | None, policy: Policy, plan: Plan, rng: np.random.Generator
 ) -> Release:
-    """Anonymize the released columns of a typed table (see tasks.common.reading).
+    """Anonymize the released columns of a typed table (see tasks.common.reading), in memory.
 
     persons: codes of the person behind each row, or None where each row is a person of its own.
     The rows of the release are in random order.
@@ -74,23 +81,43 @@ def anonymize(
         HierarchyError: a value stands outside its hierarchy.
         ThresholdNotReached: the criteria cannot be met, not even by full generalization.
     """
-    people = equivalence.person_weights(persons, table.num_rows)
-    if people.sum() < plan.k - 0.5:
-        raise TableError(f"k is {plan.k}, but the table holds only {round(people.sum())} people")
-    quasi = [name for name in policy.quasi if name not in plan.dropped]
-    encoded = {name: _encode(table[name], name, policy) for name in quasi}
-    others = _rounded(table, [name for name in policy.released if name not in (*quasi, *plan.dropped)], plan)
-    solution, class_of_row = _solve(encoded, others, people, policy, plan)
-    kept = np.flatnonzero(~solution.violating[class_of_row])
-    rng.shuffle(kept)
-    columns = {
-        name: _recode(hierarchy, codes[kept], level)
-        for (name, (hierarchy, codes)), level in zip(encoded.items(), solution.levels, strict=True)
-    }
-    columns |= {name: values.take(pa.array(kept)) for name, values in others.items()}
-    release = pa.table({name: columns[name] for name in policy.released if name in columns})
-    lost = _column_loss(table, kept, solution, encoded, others, policy, plan)
-    return Release(release, _account(table.num_rows, kept, solution, encoded, plan, policy, lost))
+    rows = InMemory(table)
+    return from_counted(rows, count(rows, persons, policy), policy, plan, rng)
+
+
+def count(rows: Rows, persons: np.ndarray | None, policy: Policy, secrets: Sequence[str] | None = None) -> Counted:
+    """What every plan of a policy needs to know of a table; counted once, used for each.
+
+    secrets: columns that criteria may be about; all sensitive ones if not given. One with as many values as rows takes
+    memory for each of them.
+    """
+    others = [name for name in policy.released if name not in policy.quasi]
+    numeric = [name for name in others if policy.columns[name].kind is Kind.NUMERIC]
+    return counting.count(rows, policy.quasi, policy.sensitive if secrets is None else secrets, numeric, persons)
+
+
+def from_counted(rows: Rows, counted: Counted, policy: Policy, plan: Plan, rng: np.random.Generator) -> Release:
+    """Anonymize rows that were counted before; see `anonymize`."""
+    making = _Making(counted, policy, plan)
+    schema, tables = making.tables(rows, rng)
+    made = pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
+    return Release(decoded(made), making.account())
+
+
+def write(
+    rows: Rows, counted: Counted, policy: Policy, plan: Plan, rng: np.random.Generator, out: Path
+) -> Anonymization:
+    """Anonymize rows of any number into a file (.csv, or else Parquet), in the memory of some millions of them.
+
+    Raises:
+        StorageError: the file cannot be written; nothing half-written stays.
+    """
+    making = _Making(counted, policy, plan)
+    schema, tables = making.tables(rows, rng)
+    with table_writer(out, schema) as put:
+        for table in tables:
+            put(table)
+    return making.account()
 
 
 def recode(table: pa.Table, policy: Policy, plan: Plan, levels: dict[str, int]) -> pa.Table:
@@ -99,147 +126,139 @@ def recode(table: pa.Table, policy: Policy, plan: Plan, levels: dict[str, int]) 
     Raises:
         HierarchyError: a value stands outside its hierarchy.
     """
-    columns = _rounded(table, [name for name in policy.released if name not in plan.dropped], plan)
+    columns = {}
+    for name in [name for name in policy.released if name not in plan.dropped and name not in levels]:
+        values = table[name].combine_chunks()
+        columns[name] = integers_where_whole(
+            multiples(values, plan.rounding[name]) if name in plan.rounding else values
+        )
     for name, level in levels.items():
-        hierarchy, codes = _encode(table[name], name, policy)
-        columns[name] = _recode(hierarchy, codes, level)
+        encoded = table[name].combine_chunks().dictionary_encode("encode")
+        hierarchy = hierarchies.build(name, policy.columns[name], encoded.dictionary.to_pylist())
+        labels = pa.array(hierarchy.labels[level]).take(pa.array(hierarchy.codes[level]))
+        columns[name] = integers_where_whole(labels.take(encoded.indices))
     return pa.table(columns)
 
 
-def _encode(values: pa.ChunkedArray, name: str, policy: Policy) -> tuple[Hierarchy, np.ndarray]:
-    """The column's hierarchy over its sorted distinct values, and each row's leaf code, int32 (rows,)."""
-    flat = values.combine_chunks()
-    distinct = flat.unique()
-    order = pc.sort_indices(distinct)
-    leaves = distinct.take(order)
-    codes = pc.index_in(flat, leaves, skip_nulls=False).to_numpy().astype(np.int32)
-    return hierarchies.build(name, policy.columns[name], leaves.to_pylist()), codes
+class _Making:
+    """One release in the making: what was decided from the tuples, then the rows."""
 
+    def __init__(self, counted: Counted, policy: Policy, plan: Plan) -> None:
+        if counted.tuples.people.sum() < plan.k - 0.5:
+            people = round(counted.tuples.people.sum())
+            raise TableError(f"k is {plan.k}, but the table holds only {people} people")
+        self.policy, self.plan = policy, plan
+        self.counted, self.into = counted.without(plan.dropped)
+        self.secrets = {
+            name: _rounded_secret(self.counted, name, plan)
+            for name in self.counted.secret_values
+            if name not in plan.dropped
+        }
+        tuples = self.counted.tuples
+        self.tuples = Tuples(tuples.codes, tuples.rows, tuples.people, {n: h for n, (h, _) in self.secrets.items()})
+        self.hierarchies = {
+            name: hierarchies.build(name, policy.columns[name], leaves.to_pylist())
+            for name, leaves in self.counted.leaves.items()
+        }
+        self.criteria = self._criteria()
+        self.solution, self.suppressed = self._solve()
+        self.carried = {name: self._carried(name) for name in policy.released if name not in self._gone()}
 
-def _recode(hierarchy: Hierarchy, codes: np.ndarray, level: int) -> pa.Array:
-    labels = pa.array(hierarchy.labels[level])
-    return _integers_where_whole(labels.take(pa.array(hierarchy.codes[level][codes])))
+    def _gone(self) -> set[str]:
+        return {*self.hierarchies, *self.plan.dropped}
 
+    def _criteria(self) -> list[Criterion]:
+        found: list[Criterion] = [KAnonymity(self.plan.k)]
+        return found + [DistinctDiversity(*item) for item in self.plan.l.items() if item[0] in self.secrets]
 
-def _rounded(table: pa.Table, names: list[str], plan: Plan) -> dict[str, pa.Array]:
-    columns = {}
-    for name in names:
-        values = table[name].combine_chunks()
-        if name in plan.rounding:
-            values = _multiples(values, plan.rounding[name])
-        columns[name] = _integers_where_whole(values)
-    return columns
-
-
-def _multiples(values: pa.Array, step: float) -> pa.Array:
-    numbers = values.to_numpy(zero_copy_only=False)
-    # Twelve digits, as people write numbers: 0.3 and not 0.30000000000000004.
-    return pa.array(np.round(np.round(numbers / step) * step, 12), mask=np.isnan(numbers))
-
-
-def _integers_where_whole(values: pa.Array) -> pa.Array:
-    if not pa.types.is_floating(values.type):
-        return values
-    whole = pc.all(pc.equal(values, pc.round(values))).as_py()
-    return values.cast(pa.int64()) if whole and pc.max(pc.abs(values)).as_py() < 2**53 else values
-
-
-def _solve(
-    encoded: dict[str, tuple[Hierarchy, np.ndarray]],
-    others: dict[str, pa.Array],
-    people: np.ndarray,
-    policy: Policy,
-    plan: Plan,
-) -> tuple[Solution, np.ndarray]:
-    criteria: list[Criterion] = [KAnonymity(plan.k)]
-    criteria += [DistinctDiversity(name, least) for name, least in plan.l.items() if name not in plan.dropped]
-    secrets = {
-        c.column: others[c.column].dictionary_encode("encode").indices.to_numpy().astype(np.int64)
-        for c in criteria
-        if isinstance(c, DistinctDiversity)
-    }
-    leaf_codes = np.stack([codes for _, codes in encoded.values()], axis=1)
-    sizes = [len(hierarchy.leaves) for hierarchy, _ in encoded.values()]
-    tuples, of_row = equivalence.group(leaf_codes, sizes, people, secrets)
-    lattice = Lattice(
-        tuples,
-        [hierarchy for hierarchy, _ in encoded.values()],
-        [policy.columns[name].weight for name in encoded],
-        criteria,
-        plan.suppression,
-        [min(plan.floor.get(name, 0), hierarchy.levels - 1) for name, (hierarchy, _) in encoded.items()],
-    )
-    solution = search(lattice)
-    if solution is None:
-        wanted = " and ".join(criterion.describe() for criterion in criteria)
-        raise ThresholdNotReached(
-            f"{wanted} cannot be reached: even with every quasi-identifier fully generalized more than "
-            f"{plan.suppression:.1%} of the rows would have to be suppressed"
+    def _solve(self) -> tuple[Solution, np.ndarray]:
+        lattice = Lattice(
+            self.tuples,
+            list(self.hierarchies.values()),
+            [self.policy.columns[name].weight for name in self.hierarchies],
+            self.criteria,
+            self.plan.suppression,
+            [min(self.plan.floor.get(name, 0), tree.levels - 1) for name, tree in self.hierarchies.items()],
         )
-    _, class_of_tuple = lattice.classes(solution.levels)
-    return solution, class_of_tuple[of_row]
+        solution = search(lattice)
+        if solution is None:
+            wanted = " and ".join(criterion.describe() for criterion in self.criteria)
+            raise ThresholdNotReached(
+                f"{wanted} cannot be reached: even with every quasi-identifier fully generalized more than "
+                f"{self.plan.suppression:.1%} of the rows would have to be suppressed"
+            )
+        _, class_of_tuple = lattice.classes(solution.levels)
+        return solution, solution.violating[class_of_tuple]
+
+    def _carried(self, name: str) -> Carried:
+        if name in self.plan.rounding:
+            rounding = Rounding(self.plan.rounding[name])
+            return Carried(rounding, rounding.type)
+        kind = pa.int64() if name in self.counted.whole else ARROW_TYPES[self.policy.columns[name].kind]
+        return Carried(lambda values: values.cast(kind), kind)
+
+    def tables(self, rows: Rows, rng: np.random.Generator) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """The released rows; the account is complete once they were all taken."""
+        codes, labels = {}, {}
+        for j, (name, tree) in enumerate(self.hierarchies.items()):
+            level = self.solution.levels[j]
+            labels[name] = tree.labels[level]
+            codes[name] = tree.codes[level][self.tuples.codes[:, j]][self.into]
+        order = [name for name in self.policy.released if name in codes or name in self.carried]
+        labelling = Labelling(labels, codes, self.suppressed[self.into])
+        return releasing.released(rows, self.counted.of_row, labelling, self.carried, order, rng)
+
+    def account(self) -> Anonymization:
+        """How it was made."""
+        solution, good = self.solution, ~self.solution.violating
+        rows, kept = self.counted.rows, int(self.tuples.rows[~self.suppressed].sum())
+        lost = self._column_loss(kept / rows)
+        weights = [self.policy.columns[name].weight for name in lost]
+        return Anonymization(
+            rows_before=rows,
+            rows_after=kept,
+            suppressed=1 - kept / rows,
+            k=int(np.floor(solution.classes.people[good].min() + 1e-9)),
+            l={name: int(solution.classes.distinct_secrets(name)[good].min()) for name in self._diverse()},
+            classes=int(good.sum()),
+            mean_class=float(solution.classes.rows[good].mean()),
+            levels=dict(zip(self.hierarchies, solution.levels, strict=True)),
+            top_levels={name: tree.levels - 1 for name, tree in self.hierarchies.items()},
+            loss=solution.loss,
+            bound=solution.bound,
+            optimal=solution.optimal,
+            nodes=solution.evaluated,
+            column_loss=lost,
+            utility_loss=float(np.average(list(lost.values()), weights=weights)),
+            rounding={name: step for name, step in self.plan.rounding.items() if name not in self.plan.dropped},
+            dropped=(*self.plan.dropped, *self.policy.named(*_REMOVED)),
+            criteria=tuple(criterion.describe() for criterion in self.criteria),
+        )
+
+    def _diverse(self) -> Sequence[str]:
+        return [name for name in self.plan.l if name in self.secrets]
+
+    def _column_loss(self, kept_share: float) -> dict[str, float]:
+        """Loss of a mean cell in [0, 1] by column, suppressed rows counting as lost."""
+        inside = dict.fromkeys(self.policy.released, 0.0) | dict.fromkeys(self.plan.dropped, 1.0)
+        for name, column in self.carried.items():
+            if isinstance(column.change, Rounding):
+                inside[name] = column.change.loss
+        weights = np.where(self.suppressed, 0, self.tuples.rows)
+        for j, (name, tree) in enumerate(self.hierarchies.items()):
+            loss = tree.loss[self.solution.levels[j]][self.tuples.codes[:, j]]
+            inside[name] = float(loss @ weights / max(weights.sum(), 1))
+        return {name: 1 - kept_share + kept_share * loss for name, loss in inside.items()}
 
 
-def _column_loss(
-    table: pa.Table,
-    kept: np.ndarray,
-    solution: Solution,
-    encoded: dict[str, tuple[Hierarchy, np.ndarray]],
-    others: dict[str, pa.Array],
-    policy: Policy,
-    plan: Plan,
-) -> dict[str, float]:
-    """Loss of a mean cell in [0, 1] by column, suppressed rows counting as lost."""
-    kept_share = len(kept) / table.num_rows
-    inside = dict.fromkeys(policy.released, 0.0) | dict.fromkeys(plan.dropped, 1.0)
-    for name in plan.rounding.keys() & others.keys():
-        inside[name] = _rounding_loss(table[name], others[name])
-    for (name, (hierarchy, codes)), level in zip(encoded.items(), solution.levels, strict=True):
-        inside[name] = float(hierarchy.loss[level][codes[kept]].mean())
-    return {name: 1 - kept_share + kept_share * loss for name, loss in inside.items()}
-
-
-def _rounding_loss(exact: pa.ChunkedArray, rounded: pa.Array) -> float:
-    spread = pc.stddev(exact).as_py()
-    if not spread:
-        return 0.0
-    errors = pc.subtract(exact, rounded.cast(pa.float64()))
-    return float(min(np.sqrt(pc.mean(pc.multiply(errors, errors)).as_py()) / spread, 1.0))
-
-
-def _account(
-    rows: int,
-    kept: np.ndarray,
-    solution: Solution,
-    encoded: dict[str, tuple[Hierarchy, np.ndarray]],
-    plan: Plan,
-    policy: Policy,
-    lost: dict[str, float],
-) -> Anonymization:
-    good = ~solution.violating
-    least = {name: int(solution.classes.distinct_secrets(name)[good].min()) for name in solution.classes.secrets}
-    criteria: list[Criterion] = [
-        KAnonymity(plan.k),
-        *(DistinctDiversity(*item) for item in plan.l.items() if item[0] in least),
-    ]
-    kept_share = len(kept) / rows
-    return Anonymization(
-        rows_before=rows,
-        rows_after=len(kept),
-        suppressed=1 - kept_share,
-        k=int(np.floor(solution.classes.people[good].min() + 1e-9)),
-        l=least,
-        classes=int(good.sum()),
-        mean_class=float(solution.classes.rows[good].mean()),
-        levels=dict(zip(encoded, solution.levels, strict=True)),
-        top_levels={name: hierarchy.levels - 1 for name, (hierarchy, _) in encoded.items()},
-        loss=solution.loss,
-        bound=solution.bound,
-        optimal=solution.optimal,
-        nodes=solution.evaluated,
-        column_loss=lost,
-        utility_loss=float(np.average(list(lost.values()), weights=[policy.columns[name].weight for name in lost])),
-        rounding={name: step for name, step in plan.rounding.items() if name not in plan.dropped},
-        dropped=(*plan.dropped, *policy.named(*_REMOVED)),
-        criteria=tuple(criterion.describe() for criterion in criteria),
-    )
+def _rounded_secret(counted: Counted, name: str, plan: Plan) -> tuple[Histogram, pa.Array]:
+    """The histogram of a secret as it will be released, and its values by code."""
+    histogram, values = counted.tuples.secrets[name], counted.secret_values[name]
+    if name not in plan.rounding:
+        return histogram, values
+    rounded = multiples(values, plan.rounding[name])
+    distinct = rounded.unique()
+    codes = pc.index_in(rounded, distinct, skip_nulls=False).to_numpy().astype(np.int32)
+    recoded = Histogram(histogram.starts, codes[histogram.codes], histogram.counts)
+    tuples = len(histogram.starts) - 1
+    return merged_histogram(recoded, np.arange(tuples), tuples), distinct

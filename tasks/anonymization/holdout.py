@@ -7,12 +7,11 @@ People are drawn, not rows: all rows of a person go the same way.
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.common import reading
 from tasks.common.errors import TableError
 from tasks.common.policy import Policy
+from tasks.common.streaming import InMemory, person_codes
 from tasks.common.table import Table
 
 _FEWEST_PEOPLE = 10
@@ -25,10 +24,7 @@ def persons(table: Table, policy: Policy) -> np.ndarray | None:
     """
     if policy.person is None:
         return None
-    values = reading.read(table, policy, [policy.person])[policy.person].combine_chunks()
-    codes = values.dictionary_encode().indices
-    alone = pa.array(np.arange(len(values)) + len(values))
-    return pc.if_else(pc.is_valid(codes), codes.cast(pa.int64()), alone).to_numpy(zero_copy_only=False)
+    return person_codes(InMemory(reading.read(table, policy, [policy.person])), policy.person)
 
 
 def split(table: Table, policy: Policy, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tasks.anonymization import anonymizer, holdout
+from tasks.anonymization.anonymizer import Anonymization
 from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.plan import Plan, first_plan
-from tasks.common import reading
 from tasks.common.job import Job
 from tasks.common.policy import Policy
 from tasks.common.seeds import generator
 from tasks.common.steps import step, store
+from tasks.common.streaming import InFile, person_codes
 from tasks.common.values import Value
 
 
@@ -30,7 +31,10 @@ def plan(policy: Policy) -> Plan:
 @step("anonymize")
 def anonymize(parts: Parts, policy: Policy, wanted: Plan) -> Release:
     """Make a release by a plan."""
-    table = parts.train
-    rng = generator(policy.seed, "anonymize")
-    made = anonymizer.anonymize(reading.read(table, policy), holdout.persons(table, policy), policy, wanted, rng)
-    return Release(table=store().put_table(made.table), plan=wanted, account=made.account)
+    rows, rng = InFile(parts.train, policy), generator(policy.seed, "anonymize")
+    counted = anonymizer.count(rows, person_codes(rows, policy.person), policy)
+    accounts: list[Anonymization] = []
+    table = store().put_parquet(
+        lambda path: accounts.append(anonymizer.write(rows, counted, policy, wanted, rng, path))
+    )
+    return Release(table=table, plan=wanted, account=accounts[0])

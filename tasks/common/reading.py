@@ -53,13 +53,23 @@ def included_rows(table: Table, policy: Policy) -> np.ndarray:
     """Positions of the rows that the policy does not exclude, int64."""
     if not policy.exclude:
         return np.arange(table.rows, dtype=np.int64)
-    kept = np.ones(table.rows, dtype=bool)
-    frame = read(table, policy, list(policy.exclude))
-    for name, leaves in policy.exclude.items():
-        kept &= ~_matches(frame[name], leaves)
+    require_columns(table, list(policy.exclude))
+    raw = table.read(list(policy.exclude))
+    kept = included({name: raw[name] for name in policy.exclude}, policy).to_numpy()
     if not kept.any():
         raise TableError(f"`exclude:` leaves no row of {table.path.name}")
     return np.flatnonzero(kept).astype(np.int64)
+
+
+def included(raw: dict[str, pa.Array | pa.ChunkedArray], policy: Policy, first_row: int = 0) -> pa.ChunkedArray:
+    """bool (rows,), false for rows that the policy excludes; raw: columns as they are stored."""
+    kept = None
+    for name, leaves in policy.exclude.items():
+        values = raw[name] if isinstance(raw[name], pa.ChunkedArray) else pa.chunked_array([raw[name]])
+        stays = pc.invert(_matches(as_kind(values, name, policy.columns[name], first_row), leaves))
+        kept = stays if kept is None else pc.and_(kept, stays)
+    assert kept is not None, "asked only where the policy excludes something"
+    return kept
 
 
 def require_columns(table: Table, columns: list[str]) -> None:
@@ -86,25 +96,35 @@ def require_same_columns(table: Table, policy: Policy) -> None:
         )
 
 
-def as_kind(values: pa.ChunkedArray, name: str, column: Column) -> pa.ChunkedArray:
-    """Values as the column's kind.
+def as_kind(values: pa.ChunkedArray, name: str, column: Column, first_row: int = 0) -> pa.ChunkedArray:
+    """Values as the column's kind. first_row: number of the first one in its table, for the message.
 
     Raises:
         TableError: some are not; the message counts them and names the first rows.
     """
-    wanted = ARROW_TYPES[column.kind]
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    if column.kind is Kind.DATE and pa.types.is_string(values.type):
-        return _checked(values, _dates(values), name, column)
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), None, values)
     try:
-        return values.cast(wanted, safe=column.kind is not Kind.DATE)
-    except pa.ArrowInvalid:
-        return _checked(values, _each(values, wanted), name, column)
+        typed = converted(values, column)
     except pa.ArrowNotImplementedError:
         raise TableError(f"column `{name}` holds {values.type}, which cannot be read as {column.kind}") from None
+    if typed is not None:
+        return typed
+    return _checked(values, _each(values, column), name, column, first_row)
+
+
+def converted(values: pa.ChunkedArray | pa.Array, column: Column) -> pa.ChunkedArray | pa.Array | None:
+    """Values as the column's kind, or None where some are not."""
+    if column.kind is Kind.DATE and pa.types.is_string(values.type):
+        dates = _dates(values)
+        return dates if dates.null_count == values.null_count else None
+    if pa.types.is_floating(values.type):
+        # Adding zero turns -0.0, which is written the same as 0.0, into it.
+        values = pc.add(pc.if_else(pc.is_nan(values), None, values), 0.0)
+    try:
+        return values.cast(ARROW_TYPES[column.kind], safe=column.kind is not Kind.DATE)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _numbers_or_labels(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
@@ -118,41 +138,32 @@ def _numbers_or_labels(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArr
         return values
 
 
-def _matches(values: pa.ChunkedArray, leaves: tuple[Leaf, ...]) -> np.ndarray:
-    found = np.zeros(len(values), dtype=bool)
-    for leaf in leaves:
-        if leaf is None:
-            found |= values.is_null().to_numpy()
-        else:
-            wanted = pa.scalar(str(leaf)).cast(values.type)
-            found |= pc.fill_null(pc.equal(values, wanted), False).to_numpy()
-    return found
+def _matches(values: pa.ChunkedArray, leaves: tuple[Leaf, ...]) -> pa.ChunkedArray:
+    known = pa.array([str(leaf) for leaf in leaves if leaf is not None], pa.string()).cast(values.type)
+    found = pc.is_in(values, value_set=known)
+    return pc.or_(found, pc.is_null(values)) if None in leaves else found
 
 
-def _dates(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _dates(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     return pc.strptime(values, format="%Y-%m-%d", unit="s", error_is_null=True).cast(pa.date32())
 
 
-def _each(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Cast distinct values one by one, null where it fails. Slow, and only for the error message."""
+def _each(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    """Convert distinct values one by one, null where it fails. Slow, and only for the error message."""
     distinct = values.combine_chunks().dictionary_encode()
-    casts = [_cast_or_null(value, wanted) for value in distinct.dictionary]
-    return pa.chunked_array([pa.array(casts, type=wanted).take(distinct.indices)])
+    each = [converted(distinct.dictionary.slice(place, 1), column) for place in range(len(distinct.dictionary))]
+    nothing = pa.nulls(1, ARROW_TYPES[column.kind])
+    return pa.chunked_array(
+        [pa.concat_arrays([nothing if one is None else one for one in each]).take(distinct.indices)]
+    )
 
 
-def _cast_or_null(value: pa.Scalar, wanted: pa.DataType) -> pa.Scalar | None:
-    try:
-        return value.cast(wanted)
-    except pa.ArrowInvalid:
-        return None
-
-
-def _checked(raw: pa.ChunkedArray, cast: pa.ChunkedArray, name: str, column: Column) -> pa.ChunkedArray:
+def _checked(raw: pa.ChunkedArray, cast: pa.ChunkedArray, name: str, column: Column, first_row: int) -> pa.ChunkedArray:
     failed = np.flatnonzero(cast.is_null().to_numpy() & ~raw.is_null().to_numpy())
     if len(failed):
         raise TableError(
             f"column `{name}` is {column.kind} in the policy, but {len(failed)} of its {len(raw)} values are not "
-            f"(first in {_rows(failed)}); correct them, or change its `kind:`"
+            f"(first in {_rows(failed + first_row)}); correct them, or change its `kind:`"
         )
     return cast
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from tasks.common.errors import StorageError
@@ -63,6 +64,32 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         _write_parquet(table, temporary)
 
 
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Write a file table by table, CSV or else Parquet, that is there whole after the block or not at all.
+
+    Dictionaries are read back as plain values.
+    """
+    with atomic(path) as temporary:
+        if path.suffix == ".csv":
+            with pa_csv.CSVWriter(temporary, decoded(schema.empty_table()).schema) as lines:
+                yield lambda table: lines.write_table(decoded(table))
+        else:
+            with pq.ParquetWriter(temporary, schema, compression="zstd", store_schema=False) as file:
+                yield file.write_table
+
+
+def decoded(table: pa.Table) -> pa.Table:
+    """The same with plain values where it has dictionaries."""
+    columns = {name: table[name] for name in table.column_names}
+    return pa.table(
+        {
+            name: values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+            for name, values in columns.items()
+        }
+    )
+
+
 class Store:
     """The content-addressed files under one folder."""
 
@@ -71,8 +98,13 @@ class Store:
 
     def put_table(self, table: pa.Table) -> Table:
         """Keep a table as Parquet and return its handle."""
-        path, digest = self._put(".parquet", lambda temporary: _write_parquet(table, temporary))
-        return Table(path=path, sha256=digest, rows=table.num_rows, columns=tuple(table.column_names))
+        return self.put_parquet(lambda temporary: _write_parquet(table, temporary))
+
+    def put_parquet(self, write: Callable[[Path], None]) -> Table:
+        """Keep the Parquet file that `write` makes at the path it is given, and return its handle."""
+        path, digest = self._put(".parquet", write)
+        metadata = pq.read_metadata(path)
+        return Table(path=path, sha256=digest, rows=metadata.num_rows, columns=tuple(metadata.schema.names))
 
     def put_selection(self, table: Table, row_numbers: np.ndarray) -> Table:
         """A handle on some rows of `table`'s file; only the row numbers (int64, of the file) are kept."""

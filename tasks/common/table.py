@@ -7,6 +7,7 @@ no second copy of patients' data comes to lie anywhere.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tasks.common.values import Value
 
 MISSING_WORDS = ["", "NA", "N/A", "NULL", "null", "NaN", "nan"]
 _ENCODING_CHUNK = 1 << 24
+_CSV_BLOCK = 1 << 24
 
 
 class Table(Value):
@@ -55,6 +57,28 @@ class Table(Value):
         table = _read(_still_there(self.path), columns)
         return table if self.selection is None else table.take(pa.array(self.row_numbers()))
 
+    def batches(
+        self, columns: list[str], size: int, encoded: Collection[str] = ()
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows in the order of the file, about `size` at a time, each with the file's row number of its first.
+
+        encoded: columns of words that may come as dictionaries, which spares their decoding.
+
+        Raises:
+            StorageError: the file is gone.
+            InputError: it is not a readable table any more.
+        """
+        wanted = None if self.selection is None else np.sort(self.row_numbers())
+        first = 0
+        for batch in _batches(_still_there(self.path), columns, size, encoded):
+            if wanted is None:
+                yield first, batch
+            else:
+                inside = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + batch.num_rows)]
+                if len(inside):
+                    yield first, batch.take(pa.array(inside - first))
+            first += batch.num_rows
+
 
 def open_table(path: Path | str) -> Table:
     """A handle on a CSV or Parquet file.
@@ -73,8 +97,9 @@ def open_table(path: Path | str) -> Table:
         names, rows = list(metadata.schema.to_arrow_schema().names), metadata.num_rows
     else:
         _check_utf8(path)
-        table = _read_csv(path, None)
-        names, rows = table.column_names, table.num_rows
+        names = _csv_header(path)
+        _check_names(path, names)
+        rows = sum(batch.num_rows for batch in _csv_batches(path, names))
     _check_names(path, names)
     if rows == 0:
         raise TableError(f"{path} has columns but no rows")
@@ -106,9 +131,9 @@ def _is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def _parquet(path: Path) -> pq.ParquetFile:
+def _parquet(path: Path, encoded: Collection[str] = ()) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, read_dictionary=list(encoded))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} starts like Parquet but is damaged or cut off") from error
 
@@ -123,22 +148,51 @@ def _read(path: Path, columns: list[str] | None) -> pa.Table:
         raise InputError(f"{path} starts like Parquet but is damaged or cut off") from error
 
 
+def _batches(path: Path, columns: list[str], size: int, encoded: Collection[str]) -> Iterator[pa.RecordBatch]:
+    if not _is_parquet(path):
+        yield from _csv_batches(path, columns)
+        return
+    try:
+        yield from _parquet(path, encoded).iter_batches(size, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} starts like Parquet but is damaged or cut off") from error
+
+
 def _read_csv(path: Path, columns: list[str] | None) -> pa.Table:
     names = _csv_header(path)
     _check_names(path, names)
     try:
         return pa_csv.read_csv(
-            path,
-            parse_options=pa_csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                include_columns=columns or [],
-                null_values=MISSING_WORDS,
-                strings_can_be_null=True,
-            ),
+            path, parse_options=_csv_parsing(path), convert_options=_csv_conversion(names, columns or [])
         )
     except pa.ArrowException as error:
         raise InputError(f"{path} is not a regular CSV file{_row_of(error)}") from None
+
+
+def _csv_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    names = _csv_header(path)
+    try:
+        yield from pa_csv.open_csv(
+            path,
+            read_options=pa_csv.ReadOptions(block_size=_CSV_BLOCK),
+            parse_options=_csv_parsing(path),
+            convert_options=_csv_conversion(names, columns),
+        )
+    except pa.ArrowException as error:
+        raise InputError(f"{path} is not a regular CSV file{_row_of(error)}") from None
+
+
+def _csv_parsing(path: Path) -> pa_csv.ParseOptions:
+    return pa_csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True)
+
+
+def _csv_conversion(names: list[str], columns: list[str]) -> pa_csv.ConvertOptions:
+    return pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        include_columns=columns,
+        null_values=MISSING_WORDS,
+        strings_can_be_null=True,
+    )
 
 
 def _row_of(error: pa.ArrowException) -> str:
