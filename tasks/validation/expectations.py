@@ -7,6 +7,7 @@ by number, so that the person who has the table can look.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,15 @@ from tasks.anonymization import hierarchies
 from tasks.common import reading
 from tasks.common.errors import TableError
 from tasks.common.policy import Column, Policy
+from tasks.common.streaming import BATCH_ROWS, InFile
 from tasks.common.table import Table
 from tasks.common.values import Value
 
 _COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _NAMED_ROWS = 3
+_VARIES = "expect_column_unique_value_count_to_be_between"
+_KNOWN = "expect_column_values_to_not_be_null"
+_BETWEEN = "expect_column_values_to_be_between"
 
 
 class Check(Value):
@@ -56,20 +61,53 @@ class Validation(Value):
 
 
 def validate(table: Table, policy: Policy) -> Validation:
-    """Check the released columns of a table, rows that the policy excludes left out.
+    """Check the released columns of a table, rows that the policy excludes left out, some hundred thousand at a time.
 
     Raises:
         PolicyError: the table and the policy do not name the same columns.
         TableError: values are not of their column's kind, or the policy excludes every row.
     """
     reading.require_same_columns(table, policy)
-    included = reading.included_rows(table, policy)
-    frame = reading.read(table, policy).take(pa.array(included))
-    checks = [
-        _check(result, frame, included, policy)
-        for result in _run(frame, [e for name in policy.released for e in _expect(name, policy.columns[name])])
-    ]
-    return Validation(rows=len(included), excluded=table.rows - len(included), checks=tuple(checks))
+    expected = [e for name in policy.released for e in _expect(name, policy.columns[name])]
+    outcomes = [_Outcome() for _ in expected]
+    run, rows = _runner(expected), 0
+    for batch in InFile(table, policy).batches(policy.released):
+        frame = pa.table(batch, names=policy.released)
+        rows += frame.num_rows
+        for outcome, result in zip(outcomes, run(frame), strict=True):
+            outcome.add(result, frame)
+    if rows == 0:
+        raise TableError(f"`exclude:` leaves no row of {table.path.name}")
+    checks = [_check(outcome, rows, table, policy) for outcome in outcomes]
+    return Validation(rows=rows, excluded=table.rows - rows, checks=tuple(checks))
+
+
+class _Outcome:
+    """What one expectation came to, over all batches."""
+
+    def __init__(self) -> None:
+        self.column, self.kind = "", ""
+        self.unexpected = 0
+        self.distinct: set[Any] = set()
+        self._raised = False
+
+    def add(self, result: Any, frame: pa.Table) -> None:
+        config = result.expectation_config
+        self.column, self.kind = config.kwargs["column"], config.type
+        self._raised |= bool(result.exception_info.get("raised_exception"))
+        self.unexpected += int(result.result.get("unexpected_count") or 0)
+        if self.kind == _VARIES and len(self.distinct) < 2:
+            # A column may be constant in every batch and vary between them.
+            self.distinct |= set(pc.drop_null(frame[self.column].unique()).slice(0, 2).to_pylist())
+
+    def holds(self, rows: int, column: Column) -> bool:
+        if self._raised:
+            return False
+        if self.kind == _VARIES:
+            return len(self.distinct) >= 2
+        if self.kind == _KNOWN:
+            return self.unexpected <= column.missing * rows + 1e-9
+        return self.unexpected == 0
 
 
 def _expect(name: str, column: Column) -> list[Any]:
@@ -89,7 +127,8 @@ def _expect(name: str, column: Column) -> list[Any]:
     return expected
 
 
-def _run(frame: pa.Table, expected: list[Any]) -> list[Any]:
+def _runner(expected: list[Any]) -> Callable[[pa.Table], list[Any]]:
+    """What checks one batch after the other; its results are in the order of `expected`."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -99,42 +138,62 @@ def _run(frame: pa.Table, expected: list[Any]) -> list[Any]:
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     suite = gx.ExpectationSuite(name="policy", expectations=expected)
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset("table")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame.to_pandas()})
-    return list(batch.validate(suite, result_format=_COUNTS_ONLY).results)
+    definition = asset.add_batch_definition_whole_dataframe("all")
+    places = {(e.expectation_type, e.column): number for number, e in enumerate(expected)}
 
+    def place(result: Any) -> int:
+        return places[result.expectation_config.type, result.expectation_config.kwargs["column"]]
 
-def _check(result: Any, frame: pa.Table, included: np.ndarray, policy: Policy) -> Check:
-    config = result.expectation_config
-    name, kind = config.kwargs["column"], config.type
-    if result.exception_info.get("raised_exception") or not result.success:
-        problem = _problem(kind, name, result.result, frame, included, policy.columns[name])
-        return Check(column=name, expectation=kind, holds=False, problem=problem)
-    return Check(column=name, expectation=kind, holds=True)
-
-
-def _problem(
-    kind: str, name: str, result: dict[str, Any], frame: pa.Table, included: np.ndarray, column: Column
-) -> str:
-    count, values = result.get("unexpected_count"), frame[name]
-    if kind == "expect_column_unique_value_count_to_be_between":
-        alike = "has no value at all" if result.get("observed_value") == 0 else "has the same value in every row"
-        return f"column `{name}` {alike}; give it the role `drop`"
-    if kind == "expect_column_values_to_not_be_null":
-        return (
-            f"column `{name}`: {count} of {len(values)} values are missing, more than the policy's {column.missing:.1%}"
+    def run(frame: pa.Table) -> list[Any]:
+        batch = definition.get_batch({"dataframe": frame.to_pandas()})
+        results = batch.validate(suite, result_format=_COUNTS_ONLY).results
+        return sorted(
+            results, key=lambda r: places[_place(r.expectation_config.type, r.expectation_config.kwargs["column"])]
         )
-    if kind == "expect_column_values_to_be_between":
+
+    return run
+
+
+def _check(outcome: _Outcome, rows: int, table: Table, policy: Policy) -> Check:
+    name, column = outcome.column, policy.columns[outcome.column]
+    holds = outcome.holds(rows, column)
+    problem = "" if holds else _problem(outcome, rows, table, policy)
+    return Check(column=name, expectation=outcome.kind, holds=holds, problem=problem)
+
+
+def _problem(outcome: _Outcome, rows: int, table: Table, policy: Policy) -> str:
+    name, column, count = outcome.column, policy.columns[outcome.column], outcome.unexpected
+    if outcome.kind == _VARIES:
+        alike = "has the same value in every row" if outcome.distinct else "has no value at all"
+        return f"column `{name}` {alike}; give it the role `drop`"
+    if outcome.kind == _KNOWN:
+        return f"column `{name}`: {count} of {rows} values are missing, more than the policy's {column.missing:.1%}"
+    if outcome.kind == _BETWEEN:
         low, high = column.range or (0, 0)
-        outside = pc.fill_null(pc.or_(pc.less(values, low), pc.greater(values, high)), False).to_numpy()
-        return f"column `{name}`: values outside [{low:g}, {high:g}]: {count} ({_rows(outside, included)})"
-    leaves = [leaf for leaf in hierarchies.listed_leaves(name, column) or [] if leaf is not None]
-    known = pc.is_in(values, value_set=pa.array(leaves, type=values.type))
-    outside = pc.and_(pc.invert(known), pc.is_valid(values)).to_numpy()
-    return f"column `{name}`: values outside its hierarchy: {count} ({_rows(outside, included)})"
+        where = _rows(table, policy, name, lambda values: pc.or_(pc.less(values, low), pc.greater(values, high)))
+        return f"column `{name}`: values outside [{low:g}, {high:g}]: {count} ({where})"
+    known = [leaf for leaf in hierarchies.listed_leaves(name, column) or [] if leaf is not None]
+    where = _rows(
+        table,
+        policy,
+        name,
+        lambda values: pc.and_(
+            pc.invert(pc.is_in(values, value_set=pa.array(known, values.type))), pc.is_valid(values)
+        ),
+    )
+    return f"column `{name}`: values outside its hierarchy: {count} ({where})"
 
 
-def _rows(wrong: np.ndarray, included: np.ndarray) -> str:
-    """Row numbers in the file, counted from 1 without the header."""
-    numbers = included[np.flatnonzero(wrong)] + 1
-    shown = ", ".join(str(number) for number in numbers[:_NAMED_ROWS])
-    return f"row{'s' if len(numbers) > 1 else ''} {shown}{', …' if len(numbers) > _NAMED_ROWS else ''}"
+def _rows(table: Table, policy: Policy, name: str, wrong: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> str:
+    """The first rows with wrong values, as numbers in the file, counted from 1 without the header."""
+    found: list[int] = []
+    for first, batch in table.batches(list(dict.fromkeys([name, *policy.exclude])), BATCH_ROWS):
+        raw = {n: pa.chunked_array([values]) for n, values in zip(batch.schema.names, batch.columns, strict=True)}
+        bad = pc.fill_null(wrong(reading.as_kind(raw[name], name, policy.columns[name], first)), False)
+        if policy.exclude:
+            bad = pc.and_(bad, reading.included(raw, policy, first))
+        found += (np.flatnonzero(bad.to_numpy()) + first + 1).tolist()
+        if len(found) > _NAMED_ROWS:
+            break
+    shown = ", ".join(str(number) for number in found[:_NAMED_ROWS])
+    return f"row{'s' if len(found) > 1 else ''} {shown}{', …' if len(found) > _NAMED_ROWS else ''}"

@@ -1,7 +1,10 @@
 """The table is what the policy says, or every difference is told, by column and row and never by value."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from tasks.common import streaming
 from tasks.common.errors import PolicyError, TableError
 from tasks.common.table import open_table
 from tasks.validation.expectations import validate
@@ -70,3 +73,17 @@ def test_a_column_without_a_role_is_told(tmp_path):
 def test_a_column_that_is_not_there_is_told(tmp_path):
     with pytest.raises(PolicyError, match="has no column `age`; it has `city`, `result`"):
         validate(table(tmp_path, "city,result\na,x\n"), make_policy(COLUMNS))
+
+
+def test_batches_are_judged_together(tmp_path, monkeypatch):
+    """Two of eight values are missing, all in one batch; the city is constant in each batch, not in the table."""
+    monkeypatch.setattr(streaming, "BATCH_ROWS", 2)
+    frame = pa.table(
+        {"city": ["a", "a", "b", "b"] * 2, "age": [float(n) for n in range(8)], "result": [None, None, *"xyxyxy"]}
+    )
+    pq.write_table(frame, tmp_path / "t.parquet")
+    assert validate(open_table(tmp_path / "t.parquet"), make_policy(COLUMNS)).problems == []
+    frame = frame.set_column(2, "result", pa.array([None, None, None, *"xyxyx"]))
+    pq.write_table(frame, tmp_path / "t.parquet")
+    found = validate(open_table(tmp_path / "t.parquet"), make_policy(COLUMNS)).problems
+    assert found == ["column `result`: 3 of 8 values are missing, more than the policy's 30.0%"]
