@@ -146,10 +146,7 @@ def _runner(expected: list[Any]) -> Callable[[pa.Table], list[Any]]:
 
     def run(frame: pa.Table) -> list[Any]:
         batch = definition.get_batch({"dataframe": frame.to_pandas()})
-        results = batch.validate(suite, result_format=_COUNTS_ONLY).results
-        return sorted(
-            results, key=lambda r: places[_place(r.expectation_config.type, r.expectation_config.kwargs["column"])]
-        )
+        return sorted(batch.validate(suite, result_format=_COUNTS_ONLY).results, key=place)
 
     return run
 
@@ -173,14 +170,11 @@ def _problem(outcome: _Outcome, rows: int, table: Table, policy: Policy) -> str:
         where = _rows(table, policy, name, lambda values: pc.or_(pc.less(values, low), pc.greater(values, high)))
         return f"column `{name}`: values outside [{low:g}, {high:g}]: {count} ({where})"
     known = [leaf for leaf in hierarchies.listed_leaves(name, column) or [] if leaf is not None]
-    where = _rows(
-        table,
-        policy,
-        name,
-        lambda values: pc.and_(
-            pc.invert(pc.is_in(values, value_set=pa.array(known, values.type))), pc.is_valid(values)
-        ),
-    )
+
+    def unknown(values: pa.ChunkedArray) -> pa.ChunkedArray:
+        return pc.and_(pc.invert(pc.is_in(values, value_set=pa.array(known, values.type))), pc.is_valid(values))
+
+    where = _rows(table, policy, name, unknown)
     return f"column `{name}`: values outside its hierarchy: {count} ({where})"
 
 
