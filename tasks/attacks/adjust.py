@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from tasks.anonymization import ladder
-from tasks.anonymization.anonymizer import anonymize
+from tasks.anonymization import anonymizer, ladder
 from tasks.anonymization.ladder import Step, Trial
 from tasks.anonymization.plan import Plan
 from tasks.attacks import attack
@@ -16,6 +15,7 @@ from tasks.attacks.targets import Targets
 from tasks.common.errors import ThresholdNotReached
 from tasks.common.policy import Policy
 from tasks.common.seeds import generator
+from tasks.common.streaming import InMemory
 
 
 def next_step(
@@ -36,13 +36,16 @@ def next_step(
     name = card.worst
     adversary = next(a for a in declare(policy, _released(policy, plan)) if a.name == name)
 
+    rows = InMemory(train)
+    counted = anonymizer.count(rows, persons, policy)
+
     def measure(candidate: Plan) -> Trial | None:
         released = _released(policy, candidate)
         same = next((a for a in declare(policy, released) if a.name == name), None)
         if same is None:
             return None
         try:
-            made = anonymize(train, persons, policy, candidate, generator(seed, "try", "anonymize"))
+            made = anonymizer.from_counted(rows, counted, policy, candidate, generator(seed, "try", "anonymize"))
         except ThresholdNotReached:
             return None
         rng = generator(seed, "try", name)
