@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import keys, machine, policies, runs, single
+from flows.commands import imaging, keys, machine, policies, runs, single
 from tasks.common.errors import RunFailed, SecuredError, StorageError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.add_typer(keys.app, name="key")
 app.command("anonymize")(single.anonymize)
 app.command("assess")(single.assess)
 app.command("synthesize")(single.synthesize)
+app.command("dicom")(imaging.dicom)
 app.command("doctor")(machine.doctor)
 app.command("serve")(machine.serve)
 

@@ -44,7 +44,7 @@ def new(
 def fingerprint(
     file: Annotated[Path, typer.Argument(help="A key file.", show_default=False)], json: JsonOption = None
 ) -> None:
-    """Print a key's fingerprint, which accounts of releases name, and check that the file is as private as it has to be.
+    """Print the fingerprint of a key, which accounts of releases name, and check that its file is private.
 
     Two releases with one fingerprint can be joined by their pseudonyms. Exit code 10 if others can read the file.
 
