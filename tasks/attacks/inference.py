@@ -38,13 +38,13 @@ def succeed(
 ) -> np.ndarray:
     """Probability of guessing right, for each person, float64 (people,)."""
     place = space.build(people, release, list(adversary.knows), policy, rounding)
-    answers = _answers(adversary, release, people, policy)
-    return neighbours.guess_credit(place, place.mask(adversary.knows), _by_point(place, answers))
+    answers = right_answers(adversary, release, people, policy)
+    return neighbours.guess_credit(place, place.mask(adversary.knows), secrets_by_point(place, answers))
 
 
 def naive(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy) -> np.ndarray:
     """Everybody is guessed to have the most frequent released value, float64 (people,)."""
-    answers = _answers(adversary, release, people, policy)
+    answers = right_answers(adversary, release, people, policy)
     usual = int(np.bincount(answers.labels).argmax())
     return ((answers.first <= usual) & (usual < answers.last)) * answers.share[usual].astype(float)
 
@@ -80,7 +80,8 @@ def _rare_together(strata: list[np.ndarray]) -> list[np.ndarray]:
     return [np.where(rare[s], home, s) for s in shifted]
 
 
-def _answers(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy) -> Answers:
+def right_answers(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy) -> Answers:
+    """The secret in the release, and which of its labels are right for whom."""
     assert adversary.secret is not None, "an inference adversary has a secret"
     name = adversary.secret
     place = space.build(people, release, [name], policy, {})
@@ -112,19 +113,20 @@ def _numeric_answers(place: space.Space, tolerance: float) -> Answers:
 def _category_answers(place: space.Space) -> Answers:
     """Right is the label that covers the fact; in a full-domain recoding there is at most one."""
     points = place.points
-    facts, inverse = np.unique(points.target_codes[:, 0], return_inverse=True)
-    labels = points.row_codes[:, 0]
-    share = np.ones(len(labels), dtype=np.float32)
-    if points.widths[0] == 0:
-        right = facts[:, None] == labels[None, :]
-    else:
-        right = points.covers.reshape(-1, points.widths[0])[facts][:, labels]
-        share -= points.distances.reshape(-1, points.widths[0]).min(axis=0)[labels]
-    first = np.where(right.any(axis=1), right.argmax(axis=1), -1)[inverse].astype(np.int32)
-    return Answers(place.of_row.astype(np.int32), first, np.where(first >= 0, first + 1, -1).astype(np.int32), share)
+    # Labels in the order of the facts they cover, so that those right for a person are a run.
+    first, last = points.row_first[:, 0], points.row_last[:, 0]
+    order = np.lexsort((last, first))
+    rank = np.argsort(order, kind="stable").astype(np.int32)
+    facts = points.target_codes[:, 0]
+    # At most one label covers a fact: the last that starts at or before it, if it goes that far.
+    at = np.searchsorted(first[order], facts, side="right") - 1
+    right = (at >= 0) & (last[order][np.maximum(at, 0)] >= facts)
+    begin = np.where(right, at, -1).astype(np.int32)
+    share = (1 - points.row_blur[order, 0]).astype(np.float32)
+    return Answers(rank[place.of_row], begin, np.where(right, at + 1, -1).astype(np.int32), share)
 
 
-def _by_point(place: space.Space, answers: Answers) -> neighbours.Secrets:
+def secrets_by_point(place: space.Space, answers: Answers) -> neighbours.Secrets:
     """Count each distinct row's secrets."""
     width = len(answers.share)
     pairs, counts = np.unique(place.of_row * width + answers.labels, return_counts=True)

@@ -2,23 +2,25 @@
 
 A tie set is the set of all rows at the least distance from a target. An adversary who has to choose picks one of them
 at random; successes are expected values over that choice, so that it brings no noise.
+
+A search goes down the tree of boxes (tasks.attacks.tree), the nearer half first, leaves out the boxes that are farther
+than what it has found, and stops adding up the distance of a row once that is beyond it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from tasks.attacks.gaps import compiled, covers, gap
 from tasks.attacks.space import Points, Space
+from tasks.attacks.tree import Boxes, Tree, grow, least_distance, may_fit
 
 _TIE = 1e-6
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return numba.njit(cache=True, nogil=True)(function)
+_CHUNK = 256
 
 
 class Secrets(NamedTuple):
@@ -38,152 +40,234 @@ class Secrets(NamedTuple):
     share: np.ndarray
 
 
-def fitting_rows(space: Space, known: np.ndarray) -> np.ndarray:
-    """How many released rows fit each target in the columns known of it, int64 (t,); known is bool (t, columns)."""
-    return _fitting_rows(space.points, known)
+def fitting_rows(space: Space, known: np.ndarray, enough: int = 2**62) -> np.ndarray:
+    """How many released rows fit each target in the columns known of it, int64 (t,); known is bool (t, columns).
+
+    enough: counting may stop here.
+    """
+    tree = grow(space.points, known.any(axis=0))
+    counts = np.zeros(space.targets, dtype=np.int64)
+    _fitting_rows(tree.points, tree.boxes, known, enough, counts)
+    return counts
 
 
 def guess_credit(space: Space, known: np.ndarray, secrets: Secrets) -> np.ndarray:
     """Expected credit of a guess from the tie set over the known columns, float64 (t,); known is bool (columns,)."""
-    return _guess_credit(space.points, known, secrets)
+    credit = np.zeros(space.targets)
+    _guess_credit(grow(space.points, known), secrets, credit)
+    return credit
 
 
 def link_probability(space: Space, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Probability that two searches, by `left` and by `right` columns, pick the same row, float64 (t,)."""
-    return _link_probability(space.points, left, right)
+    return link(space, left, right)[0]
 
 
-def nearest_distances(space: Space, order: int) -> np.ndarray:
-    """Distance to the `order`-th nearest released row, or to the farthest if there are fewer, float64 (t,)."""
-    return _nearest_distances(space.points, order)
+def link(space: Space, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As link_probability, and the sum of the two least distances, float64 (t,) each."""
+    same, distance = np.zeros(space.targets), np.zeros(space.targets)
+    _link(grow(space.points, left), grow(space.points, right), same, distance)
+    return same, distance
 
 
-@_compiled
-def _gap(fact: float, low: float, high: float, scale: float) -> float:
-    """Expected |fact - U| / scale for U uniform in [low, high]; 1 where only one side is missing."""
-    if np.isnan(fact) or np.isnan(low):
-        return 0.0 if np.isnan(fact) and np.isnan(low) else 1.0
-    if fact <= low or fact >= high:
-        return min(abs(fact - 0.5 * (low + high)) / scale, 1.0)
-    return ((fact - low) ** 2 + (high - fact) ** 2) / (2.0 * (high - low) * scale)
+def nearest_distances(space: Space, order: int, cores: int = 1) -> np.ndarray:
+    """Distance to the `order`-th nearest released row, or to the farthest if there are fewer, float64 (t,).
+
+    cores: how many threads share the targets. The result does not depend on it.
+    """
+    tree = grow(space.points, np.ones(len(space.names), dtype=bool))
+    nearest = np.zeros(space.targets)
+    _by_chunk(space.targets, cores, lambda start, stop: _nearest_distances(tree, order, start, stop, nearest))
+    return nearest
 
 
-@_compiled
-def _covered(fact: float, low: float, high: float) -> bool:
-    if np.isnan(fact) or np.isnan(low):
-        return np.isnan(fact) and np.isnan(low)
-    return low <= fact and fact <= high
+def _by_chunk(targets: int, cores: int, search: Callable[[int, int], None]) -> None:
+    """Searches for each chunk of targets; compiled code runs beside other threads, and each target on its own."""
+    starts = range(0, targets, _CHUNK)
+    if cores == 1:
+        for start in starts:
+            search(start, min(start + _CHUNK, targets))
+        return
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(lambda start: search(start, min(start + _CHUNK, targets)), starts))
 
 
-@_compiled
-def _measure(points: Points, t: int, used: np.ndarray, out: np.ndarray) -> None:
-    """Distance of target t to every row over the columns `used`, into `out`."""
-    categories = points.target_codes.shape[1]
-    out[:] = 0.0
-    for j in range(categories):
-        if used[j] and points.widths[j] == 0:
-            for r in range(len(out)):
-                out[r] += points.row_codes[r, j] != points.target_codes[t, j]
-        elif used[j]:
-            start = points.offsets[j] + points.target_codes[t, j] * points.widths[j]
-            for r in range(len(out)):
-                out[r] += points.distances[start + points.row_codes[r, j]]
-    for j in range(points.target_values.shape[1]):
-        if used[categories + j]:
-            fact, scale = points.target_values[t, j], points.ranges[j]
-            for r in range(len(out)):
-                out[r] += _gap(fact, points.row_low[r, j], points.row_high[r, j], scale)
+@compiled
+def _distance(points: Points, t: int, r: int, columns: np.ndarray, limit: float) -> float:
+    """Distance of target t to row r over the columns; may stop adding up once beyond `limit`."""
+    total = 0.0
+    for column in columns:
+        total += gap(points, t, r, column)
+        if total > limit:
+            return total
+    return total
 
 
-@_compiled
-def _labelled(points: Points, t: int, r: int, j: int) -> bool:
-    """Whether row r's label covers target t's fact in the categorical column j."""
-    fact, label = points.target_codes[t, j], points.row_codes[r, j]
-    if points.widths[j] == 0:
-        return fact == label
-    return points.covers[points.offsets[j] + fact * points.widths[j] + label]
-
-
-@_compiled
+@compiled
 def _fits(points: Points, t: int, r: int, used: np.ndarray) -> bool:
-    categories = points.target_codes.shape[1]
-    for j in range(categories):
-        if used[j] and not _labelled(points, t, r, j):
-            return False
-    for j in range(points.target_values.shape[1]):
-        if used[categories + j] and not _covered(
-            points.target_values[t, j], points.row_low[r, j], points.row_high[r, j]
-        ):
+    for column in range(len(used)):  # noqa: SIM110 - generators are not compiled
+        if used[column] and not covers(points, t, r, column):
             return False
     return True
 
 
-@_compiled
-def _fitting_rows(points: Points, known: np.ndarray) -> np.ndarray:
-    counts = np.zeros(len(points.target_codes), dtype=np.int64)
+@compiled
+def _push_halves(tree: Tree, box: int, t: int, limit: float, stack: np.ndarray, bounds: np.ndarray, top: int) -> int:
+    """Put the halves of a box on the stack, the nearer one on top; the new height."""
+    one = tree.boxes.child[box]
+    two = one + 1
+    near = least_distance(tree.points, tree.boxes, one, t, tree.columns, limit)
+    far = least_distance(tree.points, tree.boxes, two, t, tree.columns, limit)
+    if near > far:
+        one, two, near, far = two, one, far, near
+    if far <= limit:
+        stack[top], bounds[top] = two, far
+        top += 1
+    if near <= limit:
+        stack[top], bounds[top] = one, near
+        top += 1
+    return top
+
+
+@compiled
+def _nearest(tree: Tree, t: int, stack: np.ndarray, bounds: np.ndarray) -> float:
+    """Least distance of target t to any row."""
+    best = np.inf
+    stack[0], bounds[0], top = 0, 0.0, 1
+    while top > 0:
+        top -= 1
+        box = stack[top]
+        if bounds[top] > best:
+            continue
+        if tree.boxes.child[box] >= 0:
+            top = _push_halves(tree, box, t, best, stack, bounds, top)
+            continue
+        stop = tree.boxes.start[box] + 1 if tree.boxes.alike[box] else tree.boxes.stop[box]
+        for r in range(tree.boxes.start[box], stop):
+            best = min(best, _distance(tree.points, t, r, tree.columns, best))
+    return best
+
+
+@compiled
+def _within(tree: Tree, t: int, limit: float, stack: np.ndarray, bounds: np.ndarray, found: np.ndarray) -> int:
+    """Put the rows (of the tree's order) at most `limit` away from target t into `found`; how many they are."""
+    count = 0
+    stack[0], bounds[0], top = 0, 0.0, 1
+    while top > 0:
+        top -= 1
+        box = stack[top]
+        if tree.boxes.child[box] >= 0:
+            top = _push_halves(tree, box, t, limit, stack, bounds, top)
+            continue
+        start, stop = tree.boxes.start[box], tree.boxes.stop[box]
+        if tree.boxes.alike[box]:
+            if _distance(tree.points, t, start, tree.columns, limit) <= limit:
+                for r in range(start, stop):
+                    found[count] = r
+                    count += 1
+            continue
+        for r in range(start, stop):
+            if _distance(tree.points, t, r, tree.columns, limit) <= limit:
+                found[count] = r
+                count += 1
+    return count
+
+
+@compiled
+def _scratch(tree: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Room for a search: boxes to look into, their bounds, rows found."""
+    boxes, rows = len(tree.boxes.start) + 1, len(tree.row)
+    return np.empty(boxes, dtype=np.int64), np.empty(boxes), np.empty(rows, dtype=np.int64)
+
+
+@compiled
+def _fitting_rows(points: Points, boxes: Boxes, known: np.ndarray, enough: int, counts: np.ndarray) -> None:
+    stack = np.empty(len(boxes.start) + 1, dtype=np.int64)
     for t in range(len(counts)):
-        for r in range(len(points.weights)):
-            if _fits(points, t, r, known[t]):
-                counts[t] += points.weights[r]
-    return counts
+        stack[0], top = 0, 1
+        while top > 0 and counts[t] < enough:
+            top -= 1
+            box = stack[top]
+            if not may_fit(points, boxes, box, t, known[t]):
+                continue
+            if boxes.child[box] >= 0:
+                stack[top], stack[top + 1] = boxes.child[box], boxes.child[box] + 1
+                top += 2
+                continue
+            for r in range(boxes.start[box], boxes.stop[box]):
+                if _fits(points, t, r, known[t]):
+                    counts[t] += points.weights[r]
 
 
-@_compiled
-def _guess_credit(points: Points, known: np.ndarray, secrets: Secrets) -> np.ndarray:
-    credit = np.zeros(len(points.target_codes))
-    distance = np.empty(len(points.weights))
+@compiled
+def _guess_credit(tree: Tree, secrets: Secrets, credit: np.ndarray) -> None:
+    stack, bounds, found = _scratch(tree)
     for t in range(len(credit)):
-        _measure(points, t, known, distance)
-        limit = distance.min() + _TIE
+        limit = _nearest(tree, t, stack, bounds) + _TIE
         right, tied = 0.0, 0.0
-        for r in range(len(distance)):
-            if distance[r] <= limit:
-                tied += points.weights[r]
-                for j in range(secrets.starts[r], secrets.starts[r + 1]):
-                    label = secrets.labels[j]
-                    if secrets.first[t] <= label < secrets.last[t]:
-                        right += secrets.counts[j] * secrets.share[label]
+        for r in found[: _within(tree, t, limit, stack, bounds, found)]:
+            tied += tree.points.weights[r]
+            for j in range(secrets.starts[tree.row[r]], secrets.starts[tree.row[r] + 1]):
+                label = secrets.labels[j]
+                if secrets.first[t] <= label < secrets.last[t]:
+                    right += secrets.counts[j] * secrets.share[label]
         credit[t] = right / tied
-    return credit
 
 
-@_compiled
-def _link_probability(points: Points, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    same = np.zeros(len(points.target_codes))
-    by_left, by_right = np.empty(len(points.weights)), np.empty(len(points.weights))
+@compiled
+def _link(left: Tree, right: Tree, same: np.ndarray, distance: np.ndarray) -> None:
+    left_stack, left_bounds, found = _scratch(left)
+    right_stack, right_bounds, _ = _scratch(right)
+    picked_for = np.full(len(left.row), -1, dtype=np.int64)
     for t in range(len(same)):
-        _measure(points, t, left, by_left)
-        _measure(points, t, right, by_right)
-        left_limit, right_limit = by_left.min() + _TIE, by_right.min() + _TIE
+        by_left = _nearest(left, t, left_stack, left_bounds)
+        by_right = _nearest(right, t, right_stack, right_bounds)
         in_left, in_right, in_both = 0.0, 0.0, 0.0
-        for r in range(len(by_left)):
-            near_left, near_right = by_left[r] <= left_limit, by_right[r] <= right_limit
-            in_left += near_left * points.weights[r]
-            in_right += near_right * points.weights[r]
-            in_both += (near_left and near_right) * points.weights[r]
+        for r in found[: _within(left, t, by_left + _TIE, left_stack, left_bounds, found)]:
+            picked_for[left.row[r]] = t
+            in_left += left.points.weights[r]
+        for r in found[: _within(right, t, by_right + _TIE, right_stack, right_bounds, found)]:
+            in_right += right.points.weights[r]
+            if picked_for[right.row[r]] == t:
+                in_both += right.points.weights[r]
         same[t] = in_both / (in_left * in_right)
-    return same
+        distance[t] = by_left + by_right
 
 
-@_compiled
-def _nearest_distances(points: Points, order: int) -> np.ndarray:
-    nearest = np.zeros(len(points.target_codes))
-    used = np.ones(points.target_codes.shape[1] + points.target_values.shape[1], dtype=np.bool_)
-    distance = np.empty(len(points.weights))
-    best, best_weights = np.empty(order), np.empty(order, dtype=np.int64)
-    for t in range(len(nearest)):
-        _measure(points, t, used, distance)
-        best[:], best_weights[:] = np.inf, 0
-        for r in range(len(distance)):
-            if distance[r] < best[-1]:
-                place = order - 1
-                while place > 0 and best[place - 1] > distance[r]:
-                    best[place], best_weights[place] = best[place - 1], best_weights[place - 1]
-                    place -= 1
-                best[place], best_weights[place] = distance[r], points.weights[r]
-        seen = 0
-        for place in range(order):
-            if seen < order and best[place] < np.inf:
-                seen += best_weights[place]
-                nearest[t] = best[place]
-    return nearest
+@compiled
+def _nearest_distances(tree: Tree, order: int, begin: int, end: int, nearest: np.ndarray) -> None:
+    stack, bounds, _ = _scratch(tree)
+    best, weights = np.empty(order), np.empty(order, dtype=np.int64)
+    for t in range(begin, end):
+        best[:], weights[:] = np.inf, 0
+        stack[0], bounds[0], top = 0, 0.0, 1
+        limit = np.inf
+        while top > 0:
+            top -= 1
+            box = stack[top]
+            if bounds[top] > limit:
+                continue
+            if tree.boxes.child[box] >= 0:
+                top = _push_halves(tree, box, t, limit, stack, bounds, top)
+                continue
+            for r in range(tree.boxes.start[box], tree.boxes.stop[box]):
+                distance = _distance(tree.points, t, r, tree.columns, limit)
+                if distance < best[-1]:
+                    limit = _insert(best, weights, distance, tree.points.weights[r])
+        nearest[t] = limit if limit < np.inf else best[best < np.inf].max()
+
+
+@compiled
+def _insert(best: np.ndarray, weights: np.ndarray, distance: float, weight: int) -> float:
+    """Keep the nearest in order; the distance within which there are as many rows as asked for."""
+    place = len(best) - 1
+    while place > 0 and best[place - 1] > distance:
+        best[place], weights[place] = best[place - 1], weights[place - 1]
+        place -= 1
+    best[place], weights[place] = distance, weight
+    seen = 0
+    for place in range(len(best)):
+        seen += weights[place]
+        if seen >= len(best):
+            return best[place]
+    return np.inf

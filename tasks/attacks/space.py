@@ -33,21 +33,18 @@ _SLACK = 1e-9
 class Points(NamedTuple):
     """t targets and r distinct released rows as arrays, categorical columns (a of them) before numeric ones (b).
 
-    target_codes int32 (t, a), row_codes int32 (r, a): facts and labels by number.
-    distances float32, covers bool: for each generalized column a table (facts, labels), flattened; `offsets` int64 (a,)
-    says where it starts and `widths` int64 (a,) how many labels it has. A column whose labels are single values has no
-    table and the width 0: equal numbers mean equal values.
+    target_codes int32 (t, a): facts by number. row_first, row_last int32 (r, a): the facts that each label covers, both
+    ends included, equal for a single value. Facts are numbered along the hierarchy, so that every label covers a run of
+    them; memory grows with the rows, not with facts times labels. row_blur float32 (r, a): 1 - 1/m for m leaves.
     target_values float64 (t, b), NaN for missing; row_low, row_high float64 (r, b), what each label covers, both edges
     included, equal for a value that was released as it is; ranges float64 (b,) to scale by.
     weights: int64 (r,), how many released rows are alike.
     """
 
     target_codes: np.ndarray
-    row_codes: np.ndarray
-    distances: np.ndarray
-    covers: np.ndarray
-    offsets: np.ndarray
-    widths: np.ndarray
+    row_first: np.ndarray
+    row_last: np.ndarray
+    row_blur: np.ndarray
     target_values: np.ndarray
     row_low: np.ndarray
     row_high: np.ndarray
@@ -75,12 +72,13 @@ class Space:
 
 @dataclass(frozen=True)
 class _Category:
-    """Facts int32 (targets,), labels int32 (rows,), and their tables (facts, labels), empty for single values."""
+    """Facts int32 (targets,), labels int32 (rows,), and what each label covers: first, last, blur (labels,)."""
 
     target_codes: np.ndarray
     labels: np.ndarray
-    distance: np.ndarray
-    cover: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    blur: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -118,18 +116,16 @@ def _assemble(categories: dict[str, _Category], numbers: dict[str, _Number], tar
         return_inverse=True,
         return_counts=True,
     )
-    sizes = [c.distance.size for c in categories.values()]
+    kinds, figures = categories.values(), numbers.values()
     points = Points(
-        target_codes=_stack([c.target_codes for c in categories.values()], targets, np.int32),
-        row_codes=_stack([c.labels[first] for c in categories.values()], len(first), np.int32),
-        distances=_flat([c.distance for c in categories.values()], np.float32),
-        covers=_flat([c.cover for c in categories.values()], np.bool_),
-        offsets=np.cumsum([0, *sizes], dtype=np.int64)[:-1],
-        widths=np.array([c.distance.shape[1] for c in categories.values()], dtype=np.int64),
-        target_values=_stack([n.target for n in numbers.values()], targets, np.float64),
-        row_low=_stack([n.bounds[n.labels[first], 0] for n in numbers.values()], len(first), np.float64),
-        row_high=_stack([n.bounds[n.labels[first], 1] for n in numbers.values()], len(first), np.float64),
-        ranges=np.array([n.range for n in numbers.values()]),
+        target_codes=_stack([c.target_codes for c in kinds], targets, np.int32),
+        row_first=_stack([c.first[c.labels[first]] for c in kinds], len(first), np.int32),
+        row_last=_stack([c.last[c.labels[first]] for c in kinds], len(first), np.int32),
+        row_blur=_stack([c.blur[c.labels[first]] for c in kinds], len(first), np.float32),
+        target_values=_stack([n.target for n in figures], targets, np.float64),
+        row_low=_stack([n.bounds[n.labels[first], 0] for n in figures], len(first), np.float64),
+        row_high=_stack([n.bounds[n.labels[first], 1] for n in figures], len(first), np.float64),
+        ranges=np.array([n.range for n in figures]),
         weights=weights,
     )
     return Space((*categories, *numbers), points, of_row)
@@ -139,53 +135,63 @@ def _stack(columns: list[np.ndarray], rows: int, dtype: type) -> np.ndarray:
     return np.ascontiguousarray(np.stack(columns, axis=1), dtype=dtype) if columns else np.zeros((rows, 0), dtype)
 
 
-def _flat(tables: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate([table.ravel() for table in tables]).astype(dtype) if tables else np.zeros(0, dtype)
-
-
 def _category(name: str, column: Column, facts: pa.ChunkedArray, released: pa.ChunkedArray) -> _Category:
     leaves, target_codes = factorize(facts)
     labels, row_labels = factorize(released)
-    below = _leaves_below(name, column, leaves, labels)
-    if all(len(below[label]) == 1 for label in labels):
-        single = [next(iter(below[label])) for label in labels]
-        number = {value: code for code, value in enumerate(dict.fromkeys([*leaves, *single]))}
-        nothing = np.zeros((0, 0))
-        return _Category(
-            _renumbered(leaves, number)[target_codes], _renumbered(single, number)[row_labels], nothing, nothing
+    if column.hierarchy is None:
+        number = {value: code for code, value in enumerate(dict.fromkeys([*leaves, *labels]))}
+        single = _numbered(labels, number)
+        return _Category(_numbered(leaves, number)[target_codes], row_labels, single, single, np.zeros(len(labels)))
+    tree = hierarchies.build(name, column, _domain(name, column, leaves, labels))
+    # Leaves in the order of their ancestors, the topmost first: a label covers a run of them.
+    order = np.lexsort(tree.codes)
+    number = {tree.leaves[leaf]: place for place, leaf in enumerate(order.tolist())}
+    for leaf in (None, *leaves):
+        number.setdefault(leaf, len(number))
+    runs = _runs(name, tree, np.argsort(order, kind="stable"), set(labels) - {None})
+    runs[None] = (number[None], number[None], 1)
+    if unknown := [label for label in labels if label not in runs]:
+        raise TableError(
+            f"column `{name}` of the release has {len(unknown)} labels that the policy's hierarchy does not know"
         )
-    place = {leaf: code for code, leaf in enumerate(leaves)}
-    cover = np.zeros((len(leaves), len(labels)), dtype=bool)
-    for code, label in enumerate(labels):
-        cover[[place[leaf] for leaf in below[label] if leaf in place], code] = True
-    sizes = np.array([max(len(below[label]), 1) for label in labels])
-    return _Category(target_codes, row_labels, np.where(cover, 1 - 1 / sizes, 1.0), cover)
+    covered = np.array([runs[label] for label in labels], dtype=np.int64).reshape(-1, 3)
+    first, last, size = covered.T
+    return _Category(_numbered(leaves, number)[target_codes], row_labels, first, last, 1 - 1 / size)
 
 
-def _renumbered(values: list[Label], number: dict[Label, int]) -> np.ndarray:
+def _numbered(values: list[Label], number: dict[Label, int]) -> np.ndarray:
     return np.array([number[value] for value in values], dtype=np.int32)
+
+
+def _runs(
+    name: str, tree: hierarchies.Hierarchy, place: np.ndarray, wanted: set[Label]
+) -> dict[Label, tuple[int, int, int]]:
+    """First and last place, and the number, of the leaves that each wanted label covers on any level.
+
+    place: int (leaves,), where each leaf of the tree stands in the order.
+    """
+    runs: dict[Label, tuple[int, int, int]] = {}
+    for labels, codes in zip(tree.labels, tree.codes, strict=True):
+        first, last = np.full(len(labels), len(place)), np.full(len(labels), -1)
+        np.minimum.at(first, codes, place)
+        np.maximum.at(last, codes, place)
+        sizes = np.bincount(codes, minlength=len(labels))
+        for label, *run in zip(labels, first.tolist(), last.tolist(), sizes.tolist(), strict=True):
+            if label in wanted:
+                old = runs.get(label, run)
+                runs[label] = (min(old[0], run[0]), max(old[1], run[1]), max(old[2], run[2]))
+    if torn := sum(last - first + 1 != size for first, last, size in runs.values()):
+        raise TableError(
+            f"column `{name}`: {torn} labels of its hierarchy mean different groups on different levels; "
+            "give each group a name of its own"
+        )
+    return runs
 
 
 def factorize(values: pa.ChunkedArray) -> tuple[list[Label], np.ndarray]:
     """Distinct values, missing among them, and each row's place in them, int32 (rows,)."""
     encoded = values.combine_chunks().dictionary_encode("encode")
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int32)
-
-
-def _leaves_below(name: str, column: Column, leaves: list[Label], labels: list[Label]) -> dict[Label, set[Label]]:
-    """The leaves that each released label covers, among those of the hierarchy, the targets and the release."""
-    below: dict[Label, set[Label]] = {None: {None}}
-    if column.hierarchy is None:
-        return below | {label: {label} for label in labels}
-    tree = hierarchies.build(name, column, _domain(name, column, leaves, labels))
-    for level in range(tree.levels):
-        for leaf, code in zip(tree.leaves, tree.codes[level], strict=True):
-            below.setdefault(tree.labels[level][code], set()).add(leaf)
-    if unknown := [label for label in labels if label not in below]:
-        raise TableError(
-            f"column `{name}` of the release has {len(unknown)} labels that the policy's hierarchy does not know"
-        )
-    return below
 
 
 def _domain(name: str, column: Column, leaves: list[Label], labels: list[Label]) -> list[Label]:
@@ -198,16 +204,24 @@ def _domain(name: str, column: Column, leaves: list[Label], labels: list[Label])
 
 def _number(name: str, column: Column, facts: pa.ChunkedArray, released: pa.ChunkedArray, step: float) -> _Number:
     target = floats(facts)
+    if pa.types.is_floating(released.type) or pa.types.is_integer(released.type) or pa.types.is_date(released.type):
+        values, codes = np.unique(floats(released), return_inverse=True)
+        return _assembled_number(target, codes, np.stack([values - step / 2, values + step / 2], axis=1))
     labels, codes = factorize(released)
-    known = target[~np.isnan(target)]
     spans = [_span(label, column, step) for label in labels]
-    edges = [edge for span in spans if span for edge in span if math.isfinite(edge)]
-    least, most = min([*edges, *known], default=0.0), max([*edges, *known], default=1.0)
     tree = _tree_spans(name, column, labels, facts) if any(s is None for s in spans) else {}
-    bounds = np.array(
-        [np.clip(_span_of(label, span, tree, name), least, most) for label, span in zip(labels, spans, strict=True)]
-    ).reshape(len(labels), 2)
-    return _Number(target, codes, bounds, max(most - least, _SLACK))
+    bounds = [_span_of(label, span, tree, name) for label, span in zip(labels, spans, strict=True)]
+    return _assembled_number(target, codes, np.array(bounds, dtype=float).reshape(len(labels), 2))
+
+
+def _assembled_number(target: np.ndarray, codes: np.ndarray, bounds: np.ndarray) -> _Number:
+    """Open ends end where the facts and the other labels do."""
+    edges = np.concatenate([target, bounds.ravel()])
+    edges = edges[np.isfinite(edges)]
+    least, most = edges.min(initial=np.inf), edges.max(initial=-np.inf)
+    if least > most:
+        least, most = 0.0, 1.0
+    return _Number(target, codes.astype(np.int32), np.clip(bounds, least, most), max(most - least, _SLACK))
 
 
 def floats(values: pa.ChunkedArray) -> np.ndarray:

@@ -1,0 +1,312 @@
+"""Released rows in boxes within boxes, so that a search leaves out whole boxes that cannot hold what it looks for.
+
+A k-d tree (Bentley 1975, CACM 18(9)) for mixed columns: each box is halved in the column in which its rows differ
+most. A box knows, by column, what its rows' labels cover at most. From that follows the least distance that any of its
+rows can have from a target, so a search that skips boxes beyond the best found so far is exact.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.attacks.gaps import compiled
+from tasks.attacks.space import Points
+
+_LEAF_ROWS = 16
+_BITS = 64
+_LIKE = 1e-12
+
+
+class Boxes(NamedTuple):
+    """n boxes over a categorical and b numeric columns; the first holds all rows.
+
+    start, stop int64 (n,): its rows. child int64 (n,): the first of its two halves, which lie side by side; -1 for
+    none. alike bool (n,): its rows do not differ in any column that the tree is made for.
+    first, last int32 (n, a), bits uint64 (n, a): least and greatest code that labels cover, and which codes modulo 64.
+    blur float32 (n, a): the least of any label. low, high float64 (n, b): what labels cover; least, most: the range of
+    their middles, inf to -inf if all are missing. missing bool (n, b): whether any is.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    child: np.ndarray
+    alike: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    bits: np.ndarray
+    blur: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+    missing: np.ndarray
+
+
+class Tree(NamedTuple):
+    """points: the rows in the order of the boxes. row int64 (r,): the distinct row each of them is in the space.
+
+    columns int64: the columns that the tree is made for, those that tell most apart first.
+    """
+
+    points: Points
+    row: np.ndarray
+    boxes: Boxes
+    columns: np.ndarray
+
+
+def grow(points: Points, used: np.ndarray) -> Tree:
+    """The tree of all rows, for searches by the columns `used`, bool (columns,)."""
+    row = np.arange(len(points.weights), dtype=np.int64)
+    columns = np.flatnonzero(used)
+    middles = (points.row_low + points.row_high) / 2
+    start, stop, child, alike = _split(points, middles, columns, row)
+    ordered = points._replace(
+        row_first=points.row_first[row],
+        row_last=points.row_last[row],
+        row_blur=points.row_blur[row],
+        row_low=points.row_low[row],
+        row_high=points.row_high[row],
+        weights=points.weights[row],
+    )
+    boxes = _measure(ordered, start, stop, child, alike)
+    spread = _spread(points, middles, columns, row)
+    return Tree(ordered, row, boxes, columns[np.argsort(-spread, kind="stable")])
+
+
+@compiled
+def _spread(points: Points, middles: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """How much these rows differ, by column: about the distance of two of them, float64 (columns,).
+
+    For a sample of neighbours in the rows' order; it only decides where to cut, so nothing depends on its precision.
+    """
+    spread = np.zeros(len(columns))
+    categories = points.row_first.shape[1]
+    count = len(rows)
+    step = max(count // 256, 1)
+    half = count // 2
+    for place in range(len(columns)):
+        column, pairs = columns[place], 0
+        for i in range(0, count - half, step):
+            one, other = rows[i], rows[i + half]
+            pairs += 1
+            if column < categories:
+                spread[place] += (
+                    points.row_first[one, column] != points.row_first[other, column]
+                    or points.row_last[one, column] != points.row_last[other, column]
+                )
+            else:
+                j = column - categories
+                a, b = middles[one, j], middles[other, j]
+                if np.isnan(a) or np.isnan(b):
+                    spread[place] += np.isnan(a) != np.isnan(b)
+                else:
+                    spread[place] += abs(a - b) / points.ranges[j]
+        spread[place] /= max(pairs, 1)
+    return spread
+
+
+@compiled
+def _differs(points: Points, column: int, rows: np.ndarray) -> bool:
+    """Whether any two of the rows have different labels in a column."""
+    categories = points.row_first.shape[1]
+    for row in rows[1:]:
+        if column < categories:
+            if (
+                points.row_first[row, column] != points.row_first[rows[0], column]
+                or points.row_last[row, column] != points.row_last[rows[0], column]
+            ):
+                return True
+        else:
+            j = column - categories
+            for edge in (points.row_low, points.row_high):
+                a, b = edge[row, j], edge[rows[0], j]
+                if a != b and not (np.isnan(a) and np.isnan(b)):
+                    return True
+    return False
+
+
+@compiled
+def _keys(points: Points, middles: np.ndarray, column: int, rows: np.ndarray) -> np.ndarray:
+    """By what rows are put in order to be cut: code or middle, missing last; then by the label's width."""
+    keys = np.empty(len(rows))
+    categories = points.row_first.shape[1]
+    for i in range(len(rows)):
+        if column < categories:
+            first, last = points.row_first[rows[i], column], points.row_last[rows[i], column]
+            keys[i] = first + (last - first) / (last + 1.0) * 0.5
+        else:
+            middle = middles[rows[i], column - categories]
+            keys[i] = np.inf if np.isnan(middle) else middle
+    return keys
+
+
+@compiled
+def _cut(keys: np.ndarray) -> int:
+    """Where the ordered keys change nearest to the middle; the middle itself if they do not."""
+    count = len(keys)
+    half = count // 2
+    for away in range(half + 1):
+        for place in (half - away, half + away):
+            if 0 < place < count and keys[place - 1] != keys[place]:
+                return place
+    return half
+
+
+@compiled
+def _split(
+    points: Points, middles: np.ndarray, columns: np.ndarray, row: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Halve until boxes are small or alike; brings `row` into the boxes' order."""
+    most = max(2 * len(row), 1)
+    start, stop = np.zeros(most, dtype=np.int64), np.zeros(most, dtype=np.int64)
+    child, alike = np.full(most, -1, dtype=np.int64), np.zeros(most, dtype=np.bool_)
+    stop[0] = len(row)
+    boxes, box = 1, 0
+    while box < boxes:
+        rows = row[start[box] : stop[box]]
+        best = -1
+        if len(rows) > 1:
+            spread = _spread(points, middles, columns, rows)
+            for place in np.argsort(-spread):
+                if spread[place] > _LIKE or _differs(points, columns[place], rows):
+                    best = columns[place]
+                    break
+        alike[box] = best < 0
+        if best >= 0 and len(rows) > _LEAF_ROWS:
+            keys = _keys(points, middles, best, rows)
+            order = np.argsort(keys, kind="mergesort")
+            rows[:] = rows[order]
+            middle = start[box] + _cut(keys[order])
+            child[box] = boxes
+            start[boxes], stop[boxes] = start[box], middle
+            start[boxes + 1], stop[boxes + 1] = middle, stop[box]
+            boxes += 2
+        box += 1
+    return start[:boxes].copy(), stop[:boxes].copy(), child[:boxes].copy(), alike[:boxes].copy()
+
+
+def _measure(points: Points, start: np.ndarray, stop: np.ndarray, child: np.ndarray, alike: np.ndarray) -> Boxes:
+    """What the rows of each box cover together."""
+    count, categories, numbers = len(start), points.row_first.shape[1], points.row_low.shape[1]
+    boxes = Boxes(
+        start,
+        stop,
+        child,
+        alike,
+        first=np.full((count, categories), np.iinfo(np.int32).max, dtype=np.int32),
+        last=np.full((count, categories), -1, dtype=np.int32),
+        bits=np.zeros((count, categories), dtype=np.uint64),
+        blur=np.ones((count, categories), dtype=np.float32),
+        low=np.full((count, numbers), np.inf),
+        high=np.full((count, numbers), -np.inf),
+        least=np.full((count, numbers), np.inf),
+        most=np.full((count, numbers), -np.inf),
+        missing=np.zeros((count, numbers), dtype=np.bool_),
+    )
+    _fill(points, boxes)
+    return boxes
+
+
+@compiled
+def _fill(points: Points, boxes: Boxes) -> None:
+    """From the last box, so that halves are known before the whole."""
+    for back in range(len(boxes.start)):
+        box = len(boxes.start) - 1 - back
+        if boxes.child[box] >= 0:
+            for half in (boxes.child[box], boxes.child[box] + 1):
+                _join(boxes, box, half)
+        else:
+            for r in range(boxes.start[box], boxes.stop[box]):
+                _add(points, boxes, box, r)
+
+
+@compiled
+def _join(boxes: Boxes, box: int, half: int) -> None:
+    for j in range(boxes.first.shape[1]):
+        boxes.first[box, j] = min(boxes.first[box, j], boxes.first[half, j])
+        boxes.last[box, j] = max(boxes.last[box, j], boxes.last[half, j])
+        boxes.bits[box, j] |= boxes.bits[half, j]
+        boxes.blur[box, j] = min(boxes.blur[box, j], boxes.blur[half, j])
+    for j in range(boxes.low.shape[1]):
+        boxes.low[box, j] = min(boxes.low[box, j], boxes.low[half, j])
+        boxes.high[box, j] = max(boxes.high[box, j], boxes.high[half, j])
+        boxes.least[box, j] = min(boxes.least[box, j], boxes.least[half, j])
+        boxes.most[box, j] = max(boxes.most[box, j], boxes.most[half, j])
+        boxes.missing[box, j] |= boxes.missing[half, j]
+
+
+@compiled
+def _add(points: Points, boxes: Boxes, box: int, r: int) -> None:
+    for j in range(boxes.first.shape[1]):
+        first, last = points.row_first[r, j], points.row_last[r, j]
+        boxes.first[box, j] = min(boxes.first[box, j], first)
+        boxes.last[box, j] = max(boxes.last[box, j], last)
+        boxes.blur[box, j] = min(boxes.blur[box, j], points.row_blur[r, j])
+        for code in range(first, min(last, first + _BITS - 1) + 1):
+            boxes.bits[box, j] |= np.uint64(1) << np.uint64(code % _BITS)
+    for j in range(boxes.low.shape[1]):
+        low, high = points.row_low[r, j], points.row_high[r, j]
+        if np.isnan(low):
+            boxes.missing[box, j] = True
+        else:
+            boxes.low[box, j] = min(boxes.low[box, j], low)
+            boxes.high[box, j] = max(boxes.high[box, j], high)
+            boxes.least[box, j] = min(boxes.least[box, j], 0.5 * (low + high))
+            boxes.most[box, j] = max(boxes.most[box, j], 0.5 * (low + high))
+
+
+@compiled
+def _may_cover(boxes: Boxes, box: int, fact: int, j: int) -> bool:
+    """Whether any label of a box may cover a fact in the j-th categorical column."""
+    return (
+        boxes.first[box, j] <= fact
+        and fact <= boxes.last[box, j]
+        and (boxes.bits[box, j] >> np.uint64(fact % _BITS)) & np.uint64(1) != 0
+    )
+
+
+@compiled
+def least_distance(points: Points, boxes: Boxes, box: int, t: int, columns: np.ndarray, limit: float) -> float:
+    """At most the distance of target t to any row of the box; may stop adding up once beyond `limit`.
+
+    For numbers E|fact - U| >= |fact - middle of the label| (Jensen), so the range of the middles bounds it.
+    """
+    total = 0.0
+    categories = points.target_codes.shape[1]
+    for column in columns:
+        if column < categories:
+            if _may_cover(boxes, box, points.target_codes[t, column], column):
+                total += boxes.blur[box, column]
+            else:
+                total += 1.0
+        else:
+            j = column - categories
+            fact = points.target_values[t, j]
+            if np.isnan(fact):
+                total += 0.0 if boxes.missing[box, j] else 1.0
+            else:
+                away = max(boxes.least[box, j] - fact, fact - boxes.most[box, j], 0.0)
+                total += min(away / points.ranges[j], 1.0)
+        if total > limit:
+            return total
+    return total
+
+
+@compiled
+def may_fit(points: Points, boxes: Boxes, box: int, t: int, used: np.ndarray) -> bool:
+    """Whether any row of the box may fit target t in the columns `used`, bool (columns,)."""
+    categories = points.target_codes.shape[1]
+    for j in range(categories):
+        if used[j] and not _may_cover(boxes, box, points.target_codes[t, j], j):
+            return False
+    for j in range(points.target_values.shape[1]):
+        if used[categories + j]:
+            fact = points.target_values[t, j]
+            if np.isnan(fact):
+                if not boxes.missing[box, j]:
+                    return False
+            elif fact < boxes.low[box, j] or fact > boxes.high[box, j]:
+                return False
+    return True
