@@ -9,11 +9,55 @@ from tasks.common.values import Value
 
 
 class Goal(StrEnum):
-    """The three risks of the Article 29 Working Party, Opinion 05/2014 on anonymisation techniques."""
+    """What an adversary is after.
+
+    The first three are the risks of the Article 29 Working Party, Opinion 05/2014 on anonymisation techniques.
+    """
 
     SINGLING_OUT = "singling-out"
     LINKABILITY = "linkability"
     INFERENCE = "inference"
+    MEMBERSHIP = "membership"  # was this person's row in the table?
+    REIDENTIFICATION = "re-identification"  # which row is this person's?
+    DISCLOSURE = "disclosure"  # a secret that look-alikes share, whoever of them it is
+    RECONSTRUCTION = "reconstruction"  # the value that a label of a locally recoded table stands for
+
+
+class Method(StrEnum):
+    """How it goes about it, where a goal has more than one way."""
+
+    DISTANCE = "distance"
+    DENSITY = "density"
+    SHADOW = "shadow"
+    PROSECUTOR = "prosecutor"
+    JOURNALIST = "journalist"
+    MARKETER = "marketer"
+    HOMOGENEITY = "homogeneity"
+    SKEWNESS = "skewness"
+    BACKGROUND = "background"
+    GREEDY = "greedy"
+    PARTITION = "partition"
+
+
+_SENTENCES = {
+    Method.DISTANCE: "knows {facts}, and takes whoever has a released row unusually close to have been in the table",
+    Method.DENSITY: "knows {facts} and other people's rows, and takes whoever stands where the release is unusually "
+    "denser than those to have been in the table",
+    Method.SHADOW: "knows {facts} and how the release was made, makes more with and without the person, and tells "
+    "which of them the release is like",
+    Method.PROSECUTOR: "knows {facts} of a person in the table, and picks one of the rows that fit",
+    Method.JOURNALIST: "knows {facts} of everyone, and names one of the people who fit a row",
+    Method.MARKETER: "knows {facts} of everyone in the table, and names one for as many rows as possible",
+    Method.HOMOGENEITY: "knows {facts}, and believes {secret} where all rows that fit agree on it",
+    Method.SKEWNESS: "knows {facts}, and believes {secret} where it is twice as frequent among the rows that fit as "
+    "among all, and likelier than not",
+    Method.BACKGROUND: "knows {facts} and one value that {secret} does not have, and believes it where the rows that "
+    "fit leave one other",
+    Method.GREEDY: "knows {facts} but one, and that the table was recoded greedily, and guesses what the label of "
+    "the missing one stands for",
+    Method.PARTITION: "knows {facts} but one, and that the table was recoded by partition, and guesses what the "
+    "label of the missing one stands for",
+}
 
 
 class Adversary(Value):
@@ -22,7 +66,7 @@ class Adversary(Value):
     knows: columns whose true value for the target it knows. linked: for linkability, the columns of the other source.
     secret, secret_kind, tolerance: for inference, what it guesses; a number is guessed right if it is within
     `tolerance` times the released range. every_fact: for singling out, whether it knows all of `knows`, or only some,
-    drawn at random for each target.
+    drawn at random for each target. method: how it does it, where its goal has more than one way.
     """
 
     name: str
@@ -33,10 +77,13 @@ class Adversary(Value):
     secret_kind: Kind = Kind.CATEGORICAL
     tolerance: float = 0.0
     every_fact: bool = True
+    method: Method | None = None
 
     def describe(self) -> str:
         """What it knows and tries, in a sentence for people."""
         facts = ", ".join(self.knows)
+        if self.method is not None:
+            return _SENTENCES[self.method].format(facts=facts, secret=self.secret)
         if self.goal is Goal.LINKABILITY:
             return f"knows {facts} from one source and {', '.join(self.linked)} from another, and joins them"
         if self.goal is Goal.INFERENCE:
@@ -45,10 +92,13 @@ class Adversary(Value):
         return f"knows {amount}{facts}, and looks for the one row that fits"
 
 
-def declare(policy: Policy, columns: list[str]) -> list[Adversary]:
+def declare(policy: Policy, columns: list[str], *, controlled: bool = True, imitable: bool = False) -> list[Adversary]:
     """The adversaries that a policy asks for, against a release with these columns.
 
     Whoever knows a name finds it: direct identifiers that are still in a release are attacked too.
+
+    controlled: whether there are people whom the release never saw, which membership attacks need. imitable: whether
+    more releases can be made in the same way, which shadow models need.
     """
     released = [name for name in columns if name in policy.released]
     named = [name for name in columns if name in policy.named(Role.DIRECT)]
@@ -61,7 +111,11 @@ def declare(policy: Policy, columns: list[str]) -> list[Adversary]:
     left, right = _sources(policy, released)
     if left and right:
         adversaries.append(Adversary(name="linkability", goal=Goal.LINKABILITY, knows=left, linked=right))
-    return adversaries + [_inference(policy, released, secret) for secret in policy.secrets if secret in released]
+    secrets = [secret for secret in policy.secrets if secret in released]
+    adversaries += [_inference(policy, released, secret) for secret in secrets]
+    adversaries += [found for secret in secrets for found in _disclosure(policy, released, secret)]
+    adversaries += _by_quasi_identifiers(policy, released)
+    return adversaries + (_membership(policy, released, imitable=imitable) if controlled else [])
 
 
 def _sources(policy: Policy, released: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -83,3 +137,45 @@ def _inference(policy: Policy, released: list[str], secret: str) -> Adversary:
         secret_kind=policy.columns[secret].kind,
         tolerance=policy.attacks.inference.tolerance,
     )
+
+
+def _disclosure(policy: Policy, released: list[str], secret: str) -> list[Adversary]:
+    knows = tuple(name for name in policy.quasi if name in released and name != secret)
+    return [
+        Adversary(
+            name=f"{method}-{secret}",
+            goal=Goal.DISCLOSURE,
+            knows=knows,
+            secret=secret,
+            secret_kind=policy.columns[secret].kind,
+            tolerance=policy.attacks.inference.tolerance,
+            method=Method(method),
+        )
+        for method in (policy.attacks.disclosure if knows else ())
+    ]
+
+
+def _by_quasi_identifiers(policy: Policy, released: list[str]) -> list[Adversary]:
+    """Re-identification, and reconstruction of what local recoding made of the quasi-identifiers."""
+    knows = tuple(name for name in policy.quasi if name in released)
+    if not knows:
+        return []
+    found = [
+        Adversary(name=method, goal=Goal.REIDENTIFICATION, knows=knows, method=Method(method))
+        for method in policy.attacks.reidentification
+    ]
+    return found + [
+        Adversary(
+            name=f"reconstruction-{method}", goal=Goal.RECONSTRUCTION, knows=tuple(released), method=Method(method)
+        )
+        for method in policy.attacks.reconstruction
+    ]
+
+
+def _membership(policy: Policy, released: list[str], *, imitable: bool) -> list[Adversary]:
+    wanted = policy.attacks.membership
+    methods = [*wanted.by, *(["shadow"] if wanted.shadow and imitable else [])]
+    return [
+        Adversary(name=f"membership-{method}", goal=Goal.MEMBERSHIP, knows=tuple(released), method=Method(method))
+        for method in methods
+    ]

@@ -36,7 +36,7 @@ def assess(
     people = [choice.of(rows) for choice, (rows, _) in zip(chosen, groups, strict=True)]
     rounding = {name: column.round for name, column in policy.columns.items() if column.round is not None}
     evidence = []
-    for adversary in declare(policy, release.column_names):
+    for adversary in declare(policy, release.column_names, controlled=control is not None):
         progress(adversary.name)
         rng = generator(policy.seed, "attack", adversary.name)
         untouched = people[1] if control is not None else None

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
-from tasks.attacks import inference, linkability, singling_out
-from tasks.attacks.adversary import Adversary, Goal
-from tasks.attacks.risk import Stratum, Trials
+from tasks.attacks import (
+    disclosure,
+    inference,
+    linkability,
+    membership,
+    reconstruction,
+    reidentification,
+    singling_out,
+)
+from tasks.attacks.adversary import Adversary, Goal, Method
+from tasks.attacks.risk import Stratum, TooFewTrials, Trials
+from tasks.attacks.shadow import MakeRelease
 from tasks.attacks.targets import Targets
 from tasks.common.policy import Policy
 from tasks.common.values import Value
@@ -17,12 +27,14 @@ class Evidence(Value):
     """What one adversary achieved, on released people and on the control.
 
     baseline: success on released people of a naive guess that does not look for the row that fits, in [0, 1].
+    extras: further figures that an attack of this kind is reported by, by name.
     """
 
     adversary: Adversary
     attack: Trials
     control: Trials
     baseline: float
+    extras: dict[str, float] = Field(default_factory=dict)
 
 
 def run(
@@ -33,29 +45,75 @@ def run(
     policy: Policy,
     rounding: dict[str, float],
     rng: np.random.Generator,
+    make_release: MakeRelease | None = None,
 ) -> Evidence:
     """Attack the people in the release and those in the control in the same way.
 
     Without a control the naive guess stands in for it. What anyone could learn about the population then counts as
     risk, so the risk comes out too high, never too low.
 
+    make_release: the way in which the release was made, for shadow models.
+
     Raises:
         TableError: the release has labels that the policy does not know.
+        TooFewTrials: a membership attack without a control.
     """
+    if adversary.goal is Goal.MEMBERSHIP:
+        return _membership(adversary, release, released_people, control, policy, rounding, rng, make_release)
+    if adversary.goal is Goal.RECONSTRUCTION:
+        return _reconstruction(adversary, release, released_people, policy)
     sides = (released_people, control or released_people)
     strata = _strata(adversary, sides)
+    register = control.rows if control else None
     guesses = _naive(adversary, release, released_people.rows, policy, rounding, rng)
-    found = _succeed(adversary, release, released_people.rows, policy, rounding, rng)
-    untouched = _succeed(adversary, release, control.rows, policy, rounding, rng) if control else guesses
+    found = _succeed(adversary, release, released_people.rows, register, policy, rounding, rng)
+    untouched = _succeed(adversary, release, control.rows, register, policy, rounding, rng) if control else guesses
     attack_trials, control_trials = _tally([found, untouched], strata)
     baseline, _ = _tally([guesses, untouched], strata)
-    return Evidence(adversary=adversary, attack=attack_trials, control=control_trials, baseline=baseline.rate)
+    extras = reidentification.extras(found, policy.threshold) if adversary.goal is Goal.REIDENTIFICATION else {}
+    return Evidence(
+        adversary=adversary, attack=attack_trials, control=control_trials, baseline=baseline.rate, extras=extras
+    )
+
+
+def _reconstruction(adversary: Adversary, release: pa.Table, released_people: Targets, policy: Policy) -> Evidence:
+    """Refined guesses against those by the label alone, on the same people."""
+    guesses = reconstruction.guess(adversary, release, released_people.rows, policy)
+    strata = _strata(adversary, (released_people, released_people))
+    refined, plain = _tally([guesses.refined, guesses.plain], strata)
+    extras = {"pinned": float(guesses.pinned.mean())}
+    return Evidence(adversary=adversary, attack=refined, control=plain, baseline=plain.rate, extras=extras)
+
+
+def _membership(
+    adversary: Adversary,
+    release: pa.Table,
+    released_people: Targets,
+    control: Targets | None,
+    policy: Policy,
+    rounding: dict[str, float],
+    rng: np.random.Generator,
+    make_release: MakeRelease | None,
+) -> Evidence:
+    """Decisions at the rate at which membership attacks are judged; the extras have the rates that are reported."""
+    if control is None or min(len(control.outlier), len(released_people.outlier)) < membership.FEWEST_PEOPLE:
+        raise TooFewTrials(
+            f"{adversary.name} needs at least {membership.FEWEST_PEOPLE} people in the release and as many in a control"
+        )
+    scores = membership.scores(adversary, release, released_people, control, policy, rounding, make_release, rng)
+    rate = max(membership.DECISION_RATE, membership.finest_rate(control))
+    found = membership.decide(scores, released_people, control, rate)
+    strata = _strata(adversary, (released_people, control))
+    attack_trials, control_trials = _tally([found.members, found.control], strata)
+    extras = membership.reported(scores, released_people, control, policy.attacks.confidence)
+    return Evidence(adversary=adversary, attack=attack_trials, control=control_trials, baseline=rate, extras=extras)
 
 
 def _succeed(
     adversary: Adversary,
     release: pa.Table,
     people: pa.Table,
+    register: pa.Table | None,
     policy: Policy,
     rounding: dict[str, float],
     rng: np.random.Generator,
@@ -67,6 +125,12 @@ def _succeed(
             return linkability.succeed(adversary, release, people, policy, rounding)
         case Goal.INFERENCE:
             return inference.succeed(adversary, release, people, policy, rounding)
+        case Goal.REIDENTIFICATION:
+            return reidentification.succeed(adversary, release, people, register, policy, rounding)
+        case Goal.DISCLOSURE:
+            return disclosure.succeed(adversary, release, people, policy, rounding)
+        case Goal.MEMBERSHIP | Goal.RECONSTRUCTION:
+            raise AssertionError("these do not attack one side after the other")
 
 
 def _naive(
@@ -80,16 +144,23 @@ def _naive(
     match adversary.goal:
         case Goal.SINGLING_OUT:
             return singling_out.naive(adversary, release, people, policy, rounding, rng)
-        case Goal.LINKABILITY:
+        case Goal.LINKABILITY | Goal.REIDENTIFICATION:
             return linkability.naive(release, people)
-        case Goal.INFERENCE:
+        case Goal.INFERENCE | Goal.DISCLOSURE:
             return inference.naive(adversary, release, people, policy)
+        case Goal.MEMBERSHIP | Goal.RECONSTRUCTION:
+            raise AssertionError("these do not attack one side after the other")
 
 
 def _strata(adversary: Adversary, sides: tuple[Targets, Targets]) -> list[np.ndarray]:
-    """Outliers and others apart, and for inference each value of the secret too; int64 (people,) for each side."""
+    """Outliers and others apart, and for secrets each of their values too; int64 (people,) for each side.
+
+    The marketer counts all people alike.
+    """
+    if adversary.method is Method.MARKETER:
+        return [np.zeros(len(side.outlier), dtype=np.int64) for side in sides]
     outlier = [side.outlier.astype(np.int64) for side in sides]
-    if adversary.goal is not Goal.INFERENCE:
+    if adversary.goal not in {Goal.INFERENCE, Goal.DISCLOSURE}:
         return outlier
     values = inference.value_strata(adversary, [side.rows for side in sides])
     return [2 * value + apart for value, apart in zip(values, outlier, strict=True)]

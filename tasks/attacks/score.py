@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from tasks.attacks.adversary import Goal
 from tasks.attacks.attack import Evidence
 from tasks.attacks.risk import Interval, excess_risk, success_rate
@@ -23,7 +25,10 @@ class Gate(StrEnum):
 
 
 class Finding(Value):
-    """One attack in numbers. Rates and risks are in [0, 1]; trials are on released people and on the control."""
+    """One attack in numbers. Rates and risks are in [0, 1]; trials are on released people and on the control.
+
+    extras: further figures that an attack of this kind is reported by, such as `tpr_at_fpr_0.01`.
+    """
 
     name: str
     goal: Goal
@@ -36,6 +41,7 @@ class Finding(Value):
     risk: float
     low: float
     high: float
+    extras: dict[str, float] = Field(default_factory=dict)
 
 
 class Scorecard(Value):
@@ -86,6 +92,7 @@ def _finding(evidence: Evidence, confidence: float) -> Finding:
         risk=risk.value,
         low=risk.low,
         high=risk.high,
+        extras=evidence.extras,
     )
 
 

@@ -1,0 +1,148 @@
+"""Reconstruction: what does a label of a locally recoded table really stand for?
+
+Local recoding gives different rows different levels of detail, always as much as it can. Whoever knows that can tell
+which of the values under a label are not behind it. Chhillar et al. 2025 (arXiv 2509.03350) call this combinatorial
+refinement: the values under the labels of a class are the cells of a box, and how the table was recoded constrains how
+many of the class's rows lie in which cells. Two kinds of recoding are known here:
+
+- greedy (the local recoding of ARX, the paper's subject): generalizations are tried from the least loss upwards, and
+  rows that form a class of k leave the table. A cell in the box of a class of less loss holds no row of a later
+  class (overlap). A part of a box that is one step finer holds fewer than k of its rows, or would have been a class
+  (sparse); so there are rows in more than one part (halves).
+- partition (Mondrian, LeFevre et al. 2006, ICDE; clustering): labels are the lowest that cover all rows of the class,
+  so that the rows are not all under the same child of a label (halves); boxes may overlap, and tell nothing by it.
+
+The paper solves an integer program for each class to count the solutions. Here a person is asked about, of whom all
+quasi-identifiers but one are known, so that the box shrinks to the line of the missing one, and the probability of
+each of its cells has a closed form or a short recursion: rows are independent and uniform over the line, given the
+constraints. Each quasi-identifier is the missing one in turn. Cells are values, for numbers and dates the finest
+intervals of the hierarchy (the paper's basic segments).
+
+What the label itself says is published. The attack is therefore compared with the guess of someone who takes all
+values under a label for equally likely, on the same people; on a full-domain recoding the two are the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.anonymization import hierarchies
+from tasks.anonymization.hierarchies import ANY, Hierarchy, Label
+from tasks.attacks import refining, space
+from tasks.attacks.adversary import Adversary, Method
+from tasks.common.errors import TableError
+from tasks.common.policy import Column, Kind, Policy
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """Probability of guessing the missing value right, float64 (people,): refined, and by the label alone.
+
+    pinned: share of the missing values that the label leaves open and refining does not, float64 (people,).
+    """
+
+    refined: np.ndarray
+    plain: np.ndarray
+    pinned: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One quasi-identifier with c cells and d labels.
+
+    facts int32 (people,): the cell of each person. labels int32 (rows,). part int32 (d, c): the child of the label that
+    the cell is under, numbered from 0, or -1 where the label does not cover the cell. share float64 (d,): of the
+    domain, in the mean over labels of the level.
+    """
+
+    facts: np.ndarray
+    labels: np.ndarray
+    part: np.ndarray
+    share: np.ndarray
+
+
+def guess(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy) -> Guesses:
+    """Guess each quasi-identifier of each person from the others; means over the quasi-identifiers.
+
+    Raises:
+        TableError: the release has labels that the policy's hierarchies do not know.
+    """
+    names = [name for name in policy.quasi if name in release.column_names]
+    axes = [_axis(name, policy.columns[name], people[name], release[name]) for name in names]
+    boxes, rows = np.unique(np.stack([axis.labels for axis in axes], axis=1), axis=0, return_counts=True)
+    found = refining.guess(
+        np.stack([axis.facts for axis in axes], axis=1).astype(np.int32),
+        boxes.astype(np.int32),
+        rows.astype(np.int64),
+        _ranks(axes, boxes, int(rows.sum())),
+        _flat([axis.part for axis in axes]),
+        np.cumsum([0, *[axis.part.size for axis in axes]])[:-1],
+        np.array([axis.part.shape[1] for axis in axes]),
+        adversary.method is Method.GREEDY,
+    )
+    return Guesses(*found.T)
+
+
+def _ranks(axes: list[_Axis], boxes: np.ndarray, rows: int) -> np.ndarray:
+    """Place of each class in the order in which a greedy recoding makes them, equal for equal losses, int64 (b,).
+
+    The loss is the paper's, the geometric mean of 1 + n times the share of the domain (its eq. 2).
+    """
+    loss = sum(np.log1p(rows * axis.share[boxes[:, j]]) for j, axis in enumerate(axes))
+    return np.unique(np.round(loss, 9), return_inverse=True)[1]
+
+
+def _flat(tables: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([table.ravel() for table in tables]).astype(np.int32)
+
+
+def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.ChunkedArray) -> _Axis:
+    values, codes = space.factorize(facts)
+    labels, row_labels = space.factorize(released)
+    tree = hierarchies.build(name, column, _domain(name, column, values, labels))
+    measured = column.kind in {Kind.NUMERIC, Kind.DATE}
+    cell_of_leaf = tree.codes[1 if measured and tree.levels > 2 else 0]
+    place = {leaf: number for number, leaf in enumerate(tree.leaves)}
+    part = np.full((len(labels), int(cell_of_leaf.max()) + 1), -1, dtype=np.int32)
+    share = np.ones(len(labels))
+    level_of = _levels(tree)
+    for number, label in enumerate(labels):
+        known = label if label in level_of else space.as_fact(label, column)
+        if known not in level_of:
+            raise TableError(f"column `{name}` of the release has a label that the policy's hierarchy does not know")
+        level = level_of[known]
+        under = tree.codes[level] == tree.labels[level].index(known)
+        part[number, cell_of_leaf[under]] = _children(tree, level, under)
+        share[number] = max(float(tree.loss[level].mean()), 1 / len(tree.leaves))
+    return _Axis(cell_of_leaf[[place[value] for value in values]][codes], row_labels, part, share)
+
+
+def _domain(name: str, column: Column, values: list[Label], labels: list[Label]) -> list[Label]:
+    """Leaves that the hierarchy lists, or else those that occur."""
+    listed = hierarchies.listed_leaves(name, column)
+    if listed is not None:
+        return listed
+    if column.kind in {Kind.NUMERIC, Kind.DATE}:
+        labels = [space.as_fact(label, column) for label in labels]
+    return list(dict.fromkeys([*values, *(lab for lab in labels if lab is not None and ANY not in str(lab))]))
+
+
+def _levels(tree: Hierarchy) -> dict[Label, int]:
+    """The lowest level that has the label."""
+    found: dict[Label, int] = {}
+    for level, labels in enumerate(tree.labels):
+        for label in labels:
+            found.setdefault(label, level)
+    return found
+
+
+def _children(tree: Hierarchy, level: int, under: np.ndarray) -> np.ndarray:
+    """The next finer label, numbered from 0, of each leaf under a label, int32; 0 for all if nothing is finer."""
+    for finer in range(level - 1, -1, -1):
+        codes = np.unique(tree.codes[finer][under], return_inverse=True)[1]
+        if codes.max() > 0:
+            return codes.astype(np.int32)
+    return np.zeros(int(under.sum()), dtype=np.int32)
