@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -15,8 +15,10 @@ from pydantic import ValidationError
 from tasks.common.errors import InputError, PolicyError
 from tasks.common.hierarchy_forms import HierarchyFile
 from tasks.common.policy import Policy
+from tasks.common.values import Value
 
 Path_ = tuple[str | int, ...]
+Form = TypeVar("Form", bound=Value)
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,6 +40,11 @@ def read(path: Path | str) -> Policy:
         PolicyError: the YAML is broken, or says something impossible; the message names the line.
     """
     path = Path(path)
+    return _absolute(read_as(Policy, path), path.absolute().parent)
+
+
+def read_as(form: type[Form], path: Path) -> Form:
+    """Read YAML of any form that policies are written in; see `read`. Paths stay as they are written."""
     text = _text(path)
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -48,12 +55,12 @@ def read(path: Path | str) -> Policy:
     _note_lines(node, (), lines, path)
     document = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     if not isinstance(document, dict):
-        raise PolicyError(f"{path}: a policy is a mapping with `name:` and `columns:`; see `secured policy schema`")
+        first = " and ".join(f"`{name}:`" for name, field in form.model_fields.items() if field.is_required())
+        raise PolicyError(f"{path}: a policy is a mapping with {first}; see `secured policy schema`")
     try:
-        policy = Policy.model_validate(document)
+        return form.model_validate(document)
     except ValidationError as error:
-        raise PolicyError(_complaints(error, lines, path)) from error
-    return _absolute(policy, path.absolute().parent)
+        raise PolicyError(_complaints(error, lines, path, form)) from error
 
 
 def schema() -> str:
@@ -91,11 +98,11 @@ def _note_lines(node: yaml.Node | None, at: Path_, lines: dict[Path_, int], path
             _note_lines(value, (*at, index), lines, path)
 
 
-def _complaints(error: ValidationError, lines: dict[Path_, int], path: Path) -> str:
+def _complaints(error: ValidationError, lines: dict[Path_, int], path: Path, form: type[Value]) -> str:
     told = []
     for problem in error.errors(include_url=False):
         place = tuple(part for part in problem["loc"] if part != "[key]")
-        told.append(f"{path}, line {_line(place, lines)}: {_sentence(place, problem, lines)}")
+        told.append(f"{path}, line {_line(place, lines)}: {_sentence(place, problem, lines, form)}")
     return "\n".join(dict.fromkeys(told))
 
 
@@ -113,19 +120,19 @@ def _written(place: Path_, lines: dict[Path_, int]) -> Path_:
     return kept
 
 
-def _sentence(place: Path_, problem: Any, lines: dict[Path_, int]) -> str:
+def _sentence(place: Path_, problem: Any, lines: dict[Path_, int], form: type[Value]) -> str:
     where = ".".join(str(part) for part in _written(place, lines)) or "policy"
     if problem["type"] == "extra_forbidden":
-        return f"unknown key `{place[-1]}`{_did_you_mean(str(place[-1]))}"
+        return f"unknown key `{place[-1]}`{_did_you_mean(str(place[-1]), form)}"
     if problem["type"] == "missing":
         return f"{where}: `{place[-1]}:` is missing"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{where}: {message[0].lower()}{message[1:]}"
 
 
-def _did_you_mean(key: str) -> str:
+def _did_you_mean(key: str, form: type[Value]) -> str:
     names: set[str] = set()
-    _collect_properties(Policy.model_json_schema(), names)
+    _collect_properties(form.model_json_schema(), names)
     close = difflib.get_close_matches(key, sorted(names), n=1)
     return f"; did you mean `{close[0]}`?" if close else "; see `secured policy schema` for the known ones"
 
