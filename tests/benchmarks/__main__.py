@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tests.benchmarks import main_job
+from tests.benchmarks import anonymization, main_job, twenty
 
-BENCHMARKS = {"main-job": main_job.main}
+BENCHMARKS = {"main-job": main_job.main, "anonymization": anonymization.main, "twenty-columns": twenty.main}
 
 
 def main() -> None:
