@@ -26,7 +26,7 @@ from tasks.anonymization.hierarchies import ANY, Label
 from tasks.common.errors import TableError
 from tasks.common.policy import Column, Kind, Policy
 
-_INTERVAL = re.compile(r"^[\[(](?P<low>-inf|-?[\d.e+-]+), (?P<high>inf|-?[\d.e+-]+)[)\]]$")
+_INTERVAL = re.compile(r"^[\[(](?P<low>-inf|-?[\d.e+-]+), (?P<high>inf|-?[\d.e+-]+)(?P<end>[)\]])$")
 _SLACK = 1e-9
 
 
@@ -239,13 +239,20 @@ def _span(label: Label, column: Column, step: float) -> tuple[float, float] | No
     if label == ANY:
         return (-math.inf, math.inf)
     if isinstance(label, str) and (match := _INTERVAL.match(label)):
-        low, high = float(match["low"]), float(match["high"])
-        # The upper edge is not in the interval, unless it has none.
-        return (low, high if math.isinf(high) else math.nextafter(high, -math.inf))
+        low, high = _edge(match["low"], column), _edge(match["high"], column)
+        # The upper edge of a half-open interval is not in it, unless it has none.
+        return (low, high if math.isinf(high) or match["end"] == "]" else math.nextafter(high, -math.inf))
     if isinstance(label, str) and column.kind is Kind.DATE:
         return _calendar_span(label)
     fact = as_fact(label, column)
     return None if fact is None else (_position(fact) - step / 2, _position(fact) + step / 2)
+
+
+def _edge(text: str, column: Column) -> float:
+    """An end of an interval of numbers or dates."""
+    if column.kind is Kind.DATE and not text.endswith("inf"):
+        return _position(dt.date.fromisoformat(text))
+    return float(text)
 
 
 _EPOCH = dt.date(1970, 1, 1).toordinal()

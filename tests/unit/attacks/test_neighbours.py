@@ -147,6 +147,23 @@ def test_an_interval_covers_its_lower_edge_and_not_its_upper_one():
     assert np.isfinite(neighbours.nearest_distances(place, 1)).all()
 
 
+def test_a_closed_interval_covers_both_edges():
+    targets = pa.table({"age": [9.0, 10, 20, 20.1, 95]})
+    release = pa.table({"age": ["[10, 20]", "(-inf, 9]", "[95, inf)"]})
+    place = space.build(targets, release, ["age"], POLICY, {})
+    assert neighbours.fitting_rows(place, np.ones((5, 1), dtype=bool)).tolist() == [1, 1, 1, 0, 1]
+
+
+def test_an_interval_of_dates_covers_both_edges():
+    import datetime as dt
+
+    policy = make_policy({"day": {"role": "quasi", "kind": "date", "hierarchy": {"dates": ["month", "year"]}}})
+    days = [dt.date(2020, 2, 28), dt.date(2020, 2, 29), dt.date(2020, 3, 9), dt.date(2020, 3, 10)]
+    release = pa.table({"day": ["[2020-02-29, 2020-03-09]", "(-inf, 2020-02-28]", "[2020-03-10, inf)", "2020-02"]})
+    place = space.build(pa.table({"day": days}), release, ["day"], policy, {})
+    assert neighbours.fitting_rows(place, np.ones((4, 1), dtype=bool)).tolist() == [2, 2, 1, 1]
+
+
 def test_calendar_labels_cover_their_days():
     import datetime as dt
 
