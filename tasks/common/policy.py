@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.common.attack_forms import FurtherAttacks
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
+from tasks.common.recoding_forms import Recoding, RecodingSpec
 from tasks.common.transformation_forms import Limit, Shift, require_sense
 from tasks.common.values import Value, content_hash
 
@@ -222,6 +223,7 @@ class Policy(Value):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     columns: dict[str, Column] = Field(min_length=1)
     criteria: Criteria = Criteria()
+    recoding: RecodingSpec = Recoding()
     attacks: Attacks = Attacks()
     adjust: Adjust = Adjust()
     downstream: Downstream | None = None
