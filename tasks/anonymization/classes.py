@@ -10,7 +10,7 @@ never exceeds the number of different people in it: a class that reaches k this 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,12 @@ import numba
 import numpy as np
 
 MOST_KEYS = 2**62
+# `people` is a sum of fractions; a class of exactly k people may come out at k - 1e-15.
+ROUNDING = 1e-9
 # A table of this many places is cheaper to clear than the same keys are to hash.
-_DENSE_SPAN = 2**21
+_DENSE_SPAN = 2**16
+# Slots that a hash table starts with are twice the keys, but at most this many bits; beyond it grows.
+_FIRST_BITS = 20
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: 2^64 divided by the golden ratio
 
 
@@ -58,12 +62,15 @@ class Tuples:
     rows:   int64 (n,), rows with the combination.
     people: float64 (n,), at most the number of people with it.
     secrets: by sensitive column the histogram of its values in each tuple.
+    population: float64 (n,), people of the population with it, where a population table was given; the table is a part
+    of the population, so tuples may have no rows but people in the population.
     """
 
     codes: np.ndarray
     rows: np.ndarray
     people: np.ndarray
-    secrets: dict[str, Histogram]
+    secrets: Mapping[str, Histogram]
+    population: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,6 +78,43 @@ class Tuples:
     def distinct_secrets(self, column: str) -> np.ndarray:
         """How many different values of a sensitive column each tuple has, int64 (n,)."""
         return np.diff(self.secrets[column].starts)
+
+
+def fewest_rows(classes: Tuples, violated: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Rows to suppress at least in each violating class, float64 (n,), where it takes `people` at least, and never
+    none.
+
+    A row counts as one person at most, so it takes as many rows as people. violated: bool (n,), people: float64 (n,).
+    """
+    return np.where(violated & (classes.rows > 0), np.maximum(np.ceil(people - 1e-6), 1.0), 0.0)
+
+
+class MergedSecrets(Mapping[str, Histogram]):
+    """Histograms of classes, merged when they are asked for: most nodes of a search are decided without them.
+
+    Nothing is kept of the tuples below but the histograms and which class each tuple went into.
+    """
+
+    def __init__(self, below: Mapping[str, Histogram], of_tuple: np.ndarray, count: int) -> None:
+        """of_tuple: int (tuples below,), the class in [0, count) that each goes into."""
+        self._below, self._of_tuple, self._count = below, of_tuple, count
+        self._merged: dict[str, Histogram] = {}
+
+    def __getitem__(self, column: str) -> Histogram:
+        if column not in self._merged:
+            below: Mapping[str, Histogram] = self._below
+            of_tuple = self._of_tuple
+            while isinstance(below, MergedSecrets) and column not in below._merged:
+                of_tuple = of_tuple[below._of_tuple]
+                below = below._below
+            self._merged[column] = merged_histogram(below[column], of_tuple, self._count)
+        return self._merged[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._below)
+
+    def __len__(self) -> int:
+        return len(self._below)
 
 
 def pack(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
@@ -98,11 +142,11 @@ def pack_below(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> tuple[np.
 
 
 def rank(keys: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number distinct keys by first appearance: each key's number, int64 (n,), and where each first stood, int64 (d,).
+    """Number distinct keys by first appearance: each key's number, int32 (n,), and where each first stood, int32 (d,).
 
     keys: int64 (n,) in [0, span).
     """
-    if span <= max(_DENSE_SPAN, 4 * len(keys)):
+    if span <= max(_DENSE_SPAN, 2 * len(keys)):
         return _rank_in_table(keys, span)
     return _rank_by_hash(keys)
 
@@ -110,7 +154,7 @@ def rank(keys: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
 @compiled
 def _rank_in_table(keys: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
     place = np.full(span, -1, dtype=np.int32)
-    number, first = np.empty(len(keys), dtype=np.int64), np.empty(min(len(keys), span), dtype=np.int64)
+    number, first = np.empty(len(keys), dtype=np.int32), np.empty(min(len(keys), span), dtype=np.int32)
     count = 0
     for i in range(len(keys)):
         if place[keys[i]] < 0:
@@ -123,30 +167,32 @@ def _rank_in_table(keys: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]
 
 @compiled
 def _rank_by_hash(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    bits = 12
+    bits = 4
+    while bits < _FIRST_BITS and (1 << bits) < 2 * len(keys):
+        bits += 1
     place = np.full(1 << bits, -1, dtype=np.int32)
-    number, first = np.empty(len(keys), dtype=np.int64), np.empty(len(keys), dtype=np.int64)
+    number, first = np.empty(len(keys), dtype=np.int32), np.empty(len(keys), dtype=np.int32)
+    known = np.empty(len(keys), dtype=np.int64)
     count = 0
     for i in range(len(keys)):
-        if 2 * count >= len(place):
+        if 3 * count >= 2 * len(place):
             bits += 2
             place = np.full(1 << bits, -1, dtype=np.int32)
-            for known in range(count):
-                place[_slot(keys, first, place, bits, keys[first[known]])] = known
-        slot = _slot(keys, first, place, bits, keys[i])
+            for k in range(count):
+                place[_slot(known, place, bits, known[k])] = k
+        slot = _slot(known, place, bits, keys[i])
         if place[slot] < 0:
-            place[slot] = count
-            first[count] = i
+            place[slot], known[count], first[count] = count, keys[i], i
             count += 1
         number[i] = place[slot]
     return number, first[:count].copy()
 
 
 @compiled
-def _slot(keys: np.ndarray, first: np.ndarray, place: np.ndarray, bits: int, key: int) -> Any:
+def _slot(known: np.ndarray, place: np.ndarray, bits: int, key: int) -> Any:
     """Where a key stands in the hash table, or the free place where it belongs."""
     slot = np.int64((np.uint64(key) * _GOLDEN) >> np.uint64(64 - bits))
-    while place[slot] >= 0 and keys[first[place[slot]]] != key:
+    while place[slot] >= 0 and known[place[slot]] != key:
         slot = (slot + 1) & (len(place) - 1)
     return slot
 
@@ -154,7 +200,7 @@ def _slot(keys: np.ndarray, first: np.ndarray, place: np.ndarray, bits: int, key
 def group(
     leaf_codes: np.ndarray, sizes: Sequence[int], people: np.ndarray, secrets: dict[str, np.ndarray]
 ) -> tuple[Tuples, np.ndarray]:
-    """Group rows into tuples, in the order of their codes; also returns the tuple of each row, int64 (rows,).
+    """Group rows into tuples, in the order of their codes; also returns the tuple of each row, int32 (rows,).
 
     leaf_codes: int32 (rows, q) with sizes[j] different codes in column j.
     people: float64 (rows,), what each row counts as a person.
@@ -163,7 +209,7 @@ def group(
     keys, span = pack_below(list(leaf_codes.T), sizes)
     of_row, first = rank(keys, span)
     order = np.lexsort(leaf_codes[first].T[::-1])
-    place = np.empty_like(order)
+    place = np.empty(len(order), dtype=np.int32)
     place[order] = np.arange(len(order))
     of_row, first = place[of_row], first[order]
     count = len(first)
@@ -180,21 +226,29 @@ def group(
     return tuples, of_row
 
 
-def merge(tuples: Tuples, keys: np.ndarray, span: int) -> tuple[Tuples, np.ndarray]:
-    """Merge tuples of equal key, int64 (n,) in [0, span); also returns what each tuple went into, int64 (n,)."""
+def merge(tuples: Tuples, keys: np.ndarray, span: int) -> tuple[Tuples, np.ndarray, np.ndarray]:
+    """Merge tuples of equal key, int64 (n,) in [0, span).
+
+    Also returns what each tuple went into, int32 (n,), and the first tuple of each class, int32 (classes,).
+    """
     of_tuple, first = rank(keys, span)
     count = len(first)
-    merged = Tuples(
-        tuples.codes[first],
-        np.bincount(of_tuple, weights=tuples.rows, minlength=count).astype(np.int64),
-        np.bincount(of_tuple, weights=tuples.people, minlength=count),
-        {name: merged_histogram(histogram, of_tuple, count) for name, histogram in tuples.secrets.items()},
-    )
-    return merged, of_tuple
+    rows, people = _added_up(of_tuple, count, tuples.rows), _added_up(of_tuple, count, tuples.people)
+    population = None if tuples.population is None else _added_up(of_tuple, count, tuples.population)
+    secrets = MergedSecrets(tuples.secrets, of_tuple, count) if tuples.secrets else {}
+    return Tuples(tuples.codes.take(first, axis=0), rows, people, secrets, population), of_tuple, first
+
+
+@compiled
+def _added_up(of_tuple: np.ndarray, classes: int, amounts: np.ndarray) -> np.ndarray:
+    total = np.zeros(classes, dtype=amounts.dtype)
+    for i in range(len(of_tuple)):
+        total[of_tuple[i]] += amounts[i]
+    return total
 
 
 def merged_histogram(histogram: Histogram, of_tuple: np.ndarray, count: int) -> Histogram:
-    """The histogram of `count` classes; of_tuple int64 (n,) says into which class each tuple goes."""
+    """The histogram of `count` classes; of_tuple int (n,) says into which class each tuple goes."""
     values = int(histogram.codes.max(initial=-1)) + 1
     return Histogram(*_merge_histogram(histogram.starts, histogram.codes, histogram.counts, of_tuple, count, values))
 
@@ -217,12 +271,26 @@ def _merge_histogram(
                     new_codes[end] = codes[entry]
                     end += 1
                 people[codes[entry]] += counts[entry]
-        new_codes[begin:end].sort()
+        _sort(new_codes, begin, end)
         for entry in range(begin, end):
             new_counts[entry] = people[new_codes[entry]]
             people[new_codes[entry]], seen[new_codes[entry]] = 0.0, False
         new_starts[number + 1] = end
     return new_starts, new_codes[:end].copy(), new_counts[:end].copy()
+
+
+@compiled
+def _sort(codes: np.ndarray, begin: int, end: int) -> None:
+    """Sort a stretch in place; most are short, or sorted already."""
+    if end - begin > 32:
+        codes[begin:end].sort()
+        return
+    for i in range(begin + 1, end):
+        code, j = codes[i], i
+        while j > begin and codes[j - 1] > code:
+            codes[j] = codes[j - 1]
+            j -= 1
+        codes[j] = code
 
 
 @compiled

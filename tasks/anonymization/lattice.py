@@ -1,34 +1,29 @@
 """The lattice of generalizations: what each node comes to.
 
-A node gives each quasi-identifier a level. Its classes are merged from those of a node just below it where these are
-still at hand, from the tuples themselves where not: rolling up (LeFevre et al. 2005, Incognito). Nothing here decides
-which nodes to look at; see tasks.anonymization.search.
+A node gives each quasi-identifier a level. Nothing here decides which nodes to look at; see tasks.anonymization.search.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tasks.anonymization import losses
-from tasks.anonymization.classes import MOST_KEYS, Tuples, compiled, merge, pack_below
-from tasks.anonymization.criteria import Criterion, violating
+from tasks.anonymization.classes import Tuples, compiled
+from tasks.anonymization.criteria import Criterion, judge
 from tasks.anonymization.hierarchies import Hierarchy
 from tasks.anonymization.losses import Loss
-
-Node = tuple[int, ...]
-# Classes kept for rolling up, as tuples of all nodes together; one takes about 100 bytes.
-_KEPT_TUPLES = 4_000_000
+from tasks.anonymization.rollup import Node, Rollup
 
 
 @dataclass(frozen=True)
 class Visit:
     """A node with its classes; loss is None where it does not satisfy the criteria.
 
-    bound: in [0, 1], no node above has a smaller loss. violating: bool (classes,).
+    loss, bound: in the lattice's own terms, see `losses.reported`; no node above has a smaller loss than `bound`.
+    violating: bool (classes,), those left out. hopeless: no node below satisfies the criteria either.
     """
 
     node: Node
@@ -36,6 +31,7 @@ class Visit:
     violating: np.ndarray
     loss: float | None
     bound: float
+    hopeless: bool
 
 
 class Lattice:
@@ -60,28 +56,30 @@ class Lattice:
         self.most_suppressed = int(suppression * self.rows + 1e-9)
         self.floor: Node = tuple(floor or [0] * len(hierarchies))
         self.top: Node = tuple(hierarchy.levels - 1 for hierarchy in hierarchies)
-        self.monotone = all(criterion.monotone for criterion in criteria)
-        self._sizes = [[len(labels) for labels in hierarchy.labels] for hierarchy in hierarchies]
-        self._starts, self._labels, self._cells = self._tables(losses.normalized(weights))
-        self._kept: OrderedDict[Node, Tuples] = OrderedDict()
-        self.means = self._column_means()
+        self._shares = losses.normalized(weights)
+        self._starts, self._cells = self._tables()
+        self._rollup = Rollup(tuples, hierarchies)
+        self._raw_means = self._mean_cells() if measure.of_cells else []
+        # By column and level, what it adds to a node's loss at least; zero where the measure is not of cells.
+        self.means = (
+            [losses.terms(measure, share, raw) for share, raw in zip(self._shares, self._raw_means, strict=True)]
+            if measure.of_cells
+            else [np.zeros(hierarchy.levels) for hierarchy in hierarchies]
+        )
 
-    def _tables(self, shares: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Every column's and level's labels and losses by leaf, in one array each; and where each level begins."""
-        labels, cells, starts, end = [], [], [], 0
+    def _tables(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """Every column's and level's losses by leaf in one array, and where each level begins."""
+        cells, starts, end = [], [], 0
         for j, hierarchy in enumerate(self.hierarchies):
             levels, leaves = hierarchy.codes.shape
             starts.append(end + leaves * np.arange(levels))
             end += hierarchy.codes.size
-            labels.append(hierarchy.codes.ravel())
             rows = np.bincount(self.tuples.codes[:, j], weights=self.tuples.rows, minlength=leaves)
-            cells.append(shares[j] * losses.cell_losses(self.measure, hierarchy, rows).ravel())
-        return starts, np.concatenate(labels), np.concatenate(cells)
+            cells.append(losses.cell_losses(self.measure, hierarchy, rows).ravel())
+        return starts, np.concatenate(cells)
 
-    def _column_means(self) -> list[np.ndarray]:
-        """By column and level, the weighted loss of the mean cell; zero where the measure is not of cells."""
-        if not self.measure.of_cells:
-            return [np.zeros(len(starts)) for starts in self._starts]
+    def _mean_cells(self) -> list[np.ndarray]:
+        """By column and level, loss of the mean cell."""
         weight = self.tuples.rows / self.rows
         return [
             np.array([self._cells[start + self.tuples.codes[:, j]] @ weight for start in starts])
@@ -93,36 +91,38 @@ class Lattice:
         return float(sum(means[level] for means, level in zip(self.means, node, strict=True)))
 
     def classes(self, node: Node, below: Tuples | None = None) -> tuple[Tuples, np.ndarray]:
-        """The classes of a node, and which of them each tuple of `below` went into, int64 (n,).
+        """The classes of a node, and which of them each tuple of `below` went into, int32 (n,).
 
         below: classes of any node that is nowhere more general; the tuples themselves if not given.
+        The classes are those of `visit`, in another order.
         """
-        below = self.tuples if below is None else below
-        sizes = [sizes[level] for sizes, level in zip(self._sizes, node, strict=True)]
-        starts = self._starts_at(node)
-        if float(np.prod(np.asarray(sizes, dtype=float))) < MOST_KEYS:
-            keys, span = _keys(below.codes, self._labels, starts, np.array(sizes)), int(np.prod(sizes))
-        else:
-            keys, span = pack_below([self._labels[s + below.codes[:, j]] for j, s in enumerate(starts)], sizes)
-        return merge(below, keys, span)
+        return self._rollup.merged(node, self.tuples if below is None else below)
 
     def visit(self, node: Node) -> Visit:
         """Evaluate a node."""
-        classes, _ = self.classes(node, self._below(node))
-        self._keep(node, classes)
-        bad = violating(self.criteria, classes)
-        lost_rows = int(classes.rows[bad].sum())
-        good = lost_rows <= self.most_suppressed and lost_rows < self.rows
-        return Visit(node, classes, bad, self._loss(node, classes, bad) if good else None, self._bound(node, classes))
+        classes = self._rollup.classes(node)
+        judgement = judge(self.criteria, classes, self.most_suppressed, lambda: self._places(node, classes))
+        bad = judgement.violating
+        good = judgement.satisfied and int(classes.rows[bad].sum()) < self.rows
+        loss = self.loss(node, classes, bad) if good else None
+        return Visit(node, classes, bad, loss, self._bound(node, classes), judgement.hopeless)
 
-    def _loss(self, node: Node, classes: Tuples, bad: np.ndarray) -> float:
+    def _places(self, node: Node, classes: Tuples) -> np.ndarray:
+        """Places of classes when sorted by their labels, int64 (c,): the same whatever they were merged from."""
+        places = np.empty(len(classes), dtype=np.int64)
+        places[np.lexsort(self._rollup.labels(node, classes.codes))] = np.arange(len(classes))
+        return places
+
+    def loss(self, node: Node, classes: Tuples, suppressed: np.ndarray) -> float:
+        """What the classes of a node lose where some are suppressed, bool (c,); never below the node's bound."""
         if not self.measure.of_cells:
-            return losses.class_loss(self.measure, classes.rows, bad)
+            return losses.class_loss(self.measure, classes.rows, suppressed)
+        columns = np.array([raw[level] for raw, level in zip(self._raw_means, node, strict=True)])
         here, top = self._starts_at(node), self._starts_at(self.top)
-        if self.measure is Loss.NCP:  # a label loses the same, whichever of its leaves it stands for
-            return _mean_loss(classes.codes, classes.rows, bad, self._cells, here, top)
-        _, of_tuple = self.classes(node)
-        return _mean_loss(self.tuples.codes, self.tuples.rows, bad[of_tuple], self._cells, here, top)
+        lost = suppressed & (classes.rows > 0)
+        # What `*` loses more than a label depends on the label alone, so any leaf under it will do.
+        columns += _losses_more(classes.codes[lost], classes.rows[lost], self._cells, here, top) / self.rows
+        return float(losses.terms(self.measure, self._shares, columns).sum())
 
     def _starts_at(self, node: Node) -> np.ndarray:
         return np.array([starts[level] for starts, level in zip(self._starts, node, strict=True)])
@@ -130,17 +130,7 @@ class Lattice:
     def _bound(self, node: Node, classes: Tuples) -> float:
         if self.measure.of_cells:
             return self.bound(node)
-        return losses.class_loss(self.measure, classes.rows, np.zeros(len(classes), dtype=bool))
-
-    def _below(self, node: Node) -> Tuples:
-        """The fewest tuples at hand that the node's classes can be merged from."""
-        found = [self._kept[child] for child in self.children(node) if child in self._kept]
-        return min(found, key=len, default=self.tuples)
-
-    def _keep(self, node: Node, classes: Tuples) -> None:
-        self._kept[node] = classes
-        while len(self._kept) > 1 and sum(len(kept) for kept in self._kept.values()) > _KEPT_TUPLES:
-            self._kept.popitem(last=False)
+        return losses.class_loss(self.measure, classes.rows, classes.rows == 0)
 
     def parents(self, node: Node) -> list[Node]:
         """Nodes one level more general in one column."""
@@ -152,27 +142,12 @@ class Lattice:
 
 
 @compiled
-def _keys(codes: np.ndarray, labels: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    keys = np.empty(len(codes), dtype=np.int64)
+def _losses_more(
+    codes: np.ndarray, rows: np.ndarray, cells: np.ndarray, here: np.ndarray, top: np.ndarray
+) -> np.ndarray:
+    """What rows lose at the top beyond what they lose here, summed by column, float64 (q,)."""
+    total = np.zeros(codes.shape[1])
     for i in range(len(codes)):
-        key = 0
         for j in range(codes.shape[1]):
-            key = key * sizes[j] + labels[starts[j] + codes[i, j]]
-        keys[i] = key
-    return keys
-
-
-@compiled
-def _mean_loss(
-    codes: np.ndarray, rows: np.ndarray, suppressed: np.ndarray, cells: np.ndarray, here: np.ndarray, top: np.ndarray
-) -> float:
-    """Mean loss of a row; suppressed ones lose what `*` loses."""
-    total, count = 0.0, 0
-    for i in range(len(codes)):
-        starts = top if suppressed[i] else here
-        lost = 0.0
-        for j in range(codes.shape[1]):
-            lost += cells[starts[j] + codes[i, j]]
-        total += rows[i] * lost
-        count += rows[i]
-    return total / count
+            total[j] += rows[i] * (cells[top[j] + codes[i, j]] - cells[here[j] + codes[i, j]])
+    return total

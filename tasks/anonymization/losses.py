@@ -20,6 +20,7 @@ class Loss(StrEnum):
     """Measures of information loss."""
 
     NCP = "ncp"  # Normalized Certainty Penalty: Xu et al. 2006, KDD, def. 2; the Loss of Iyengar 2002
+    GEOMETRIC = "geometric"  # geometric mean over columns of 1 + NCP, less 1: ARX's Loss with its default aggregate
     ENTROPY = "entropy"  # non-uniform entropy: Gionis and Tassa 2009, TKDE 21(2), def. 4.2, as a share of all bits
     DISCERNIBILITY = "discernibility"  # Bayardo and Agrawal 2005, ICDE, eq. 1, as a share of rows squared
     CLASS_SIZE = "class-size"  # average class size: LeFevre et al. 2006, ICDE, section 2.2, as a share of the rows
@@ -27,7 +28,7 @@ class Loss(StrEnum):
     @property
     def of_cells(self) -> bool:
         """Whether it adds up over cells, and so over columns."""
-        return self in {Loss.NCP, Loss.ENTROPY}
+        return self in {Loss.NCP, Loss.GEOMETRIC, Loss.ENTROPY}
 
 
 def cell_losses(measure: Loss, hierarchy: Hierarchy, rows: np.ndarray) -> np.ndarray:
@@ -48,10 +49,26 @@ def _bits_lost(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.log2(np.divide(within, rows, out=np.ones(len(rows)), where=rows > 0))
 
 
+def terms(measure: Loss, shares: np.ndarray | float, columns: np.ndarray) -> np.ndarray:
+    """What columns add to the loss of a node, whose mean cells lose `columns`; shares: their weights, summing to 1.
+
+    Logarithms where the measure is a geometric mean, so that what a search compares adds up over columns.
+    """
+    return shares * (np.log1p(columns) if measure is Loss.GEOMETRIC else columns)
+
+
+def reported(measure: Loss, loss: float) -> float:
+    """A sum of terms as a loss in [0, 1]."""
+    return float(np.expm1(loss)) if measure is Loss.GEOMETRIC else loss
+
+
 def class_loss(measure: Loss, sizes: np.ndarray, suppressed: np.ndarray) -> float:
-    """Loss of classes of `sizes` rows (int64 (c,)), those with `suppressed` (bool (c,)) left out."""
+    """Loss of classes of `sizes` rows (int64 (c,)), those with `suppressed` (bool (c,)) left out.
+
+    Classes without rows are none of the table's.
+    """
     rows = float(sizes.sum())
-    kept = sizes[~suppressed].astype(float)
+    kept = sizes[~suppressed & (sizes > 0)].astype(float)
     lost = rows - kept.sum()
     if measure is Loss.DISCERNIBILITY:
         return float((kept @ kept + lost * rows) / rows**2)

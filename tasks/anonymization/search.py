@@ -1,9 +1,11 @@
 """The best generalization: the node of least loss that satisfies the criteria, proven or with its distance to a bound.
 
 Nodes are looked at in the order of a lower bound on their loss. One that satisfies the criteria may become the best;
-one that does not is followed upwards to where the criteria begin to hold, since everything below the last node that
-violates them is ruled out at once. The search ends when the least bound of the nodes left reaches the best loss: what
-was found is then optimal. Where the budget ends first, that bound is reported.
+one that is hopeless, itself and all below, is followed upwards to where hope begins, since everything below the last
+hopeless node is ruled out at once. Where criteria are not monotone, or a suppressed class may spoil one that it merges
+with, nodes may also violate them without being hopeless; those are ruled out one by one. The search ends when the
+least bound of the nodes left reaches the best loss: what was found is then optimal. Where the budget ends first, that
+bound is reported.
 
 Compare Hart et al. 1968 for best-first search, Kohlmayer et al. 2012 (Flash) for tagging along paths.
 """
@@ -14,9 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.anonymization import losses
 from tasks.anonymization.candidates import Candidates, candidates
 from tasks.anonymization.classes import Tuples
-from tasks.anonymization.lattice import Lattice, Node, Visit
+from tasks.anonymization.lattice import Lattice, Visit
+from tasks.anonymization.rollup import Node
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Solution:
     """A node that satisfies the criteria, and how good it is.
 
     loss, bound: in [0, 1]; no node has a loss below `bound`. evaluated: nodes looked at.
-    classes: the node's equivalence classes; violating: bool (classes,), those left out.
+    classes: the node's equivalence classes; violating: bool (classes,), those left out, or without rows from the start.
     """
 
     levels: Node
@@ -90,10 +94,10 @@ class _Looking:
         visit = self._visit(node)
         if not self.lattice.measure.of_cells:
             self.left.raise_above(node, visit.bound)
-        if visit.loss is not None or not self.lattice.monotone:
-            self.left.rule_out(node)
+        if visit.hopeless:
+            self.left.rule_out_below(self._last_hopeless(node))
         else:
-            self.left.rule_out_below(self._last_violating(node))
+            self.left.rule_out(node)
 
     def _visit(self, node: Node) -> Visit:
         visit = self.lattice.visit(node)
@@ -102,14 +106,14 @@ class _Looking:
             self.best = visit
         return visit
 
-    def _last_violating(self, node: Node) -> Node:
-        """Go up from a node that violates the criteria, by the cheapest column that does not make them hold."""
+    def _last_hopeless(self, node: Node) -> Node:
+        """Go up from a hopeless node, by the cheapest column that leaves it hopeless."""
         here = node
         open_columns = [j for j, level in enumerate(here) if level < self.lattice.top[j]]
         while open_columns:
             j = min(open_columns, key=lambda j: self._price(here, j))
             above = (*here[:j], here[j] + 1, *here[j + 1 :])
-            if self._visit(above).loss is not None:
+            if not self._visit(above).hopeless:
                 open_columns.remove(j)
                 continue
             here = above
@@ -132,7 +136,6 @@ class _Looking:
 
     def solution(self, bound: float) -> Solution:
         """The best as a solution; a bound beyond its loss means that it is optimal."""
-        best = self.best
-        return Solution(
-            best.node, self.best_loss, min(bound, self.best_loss), self.evaluated, best.classes, best.violating
-        )
+        best, measure = self.best, self.lattice.measure
+        loss, bound = losses.reported(measure, self.best_loss), losses.reported(measure, min(bound, self.best_loss))
+        return Solution(best.node, loss, bound, self.evaluated, best.classes, best.violating)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from tasks.common.attack_forms import FurtherAttacks
+from tasks.common.criteria_forms import Criteria, Ground
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
 from tasks.common.recoding_forms import Recoding, RecodingSpec
 from tasks.common.transformation_forms import Limit, Shift, require_sense
@@ -93,16 +94,6 @@ class Column(Value):
     def as_released_exactly(self) -> Column:
         """The same column without generalization, for comparing original rows with each other."""
         return Column(role=Role.OTHER, kind=self.kind) if self.kind is not Kind.TEXT else self
-
-
-class Criteria(Value):
-    """What holds for every equivalence class of the release, and how much may be suppressed to get there."""
-
-    k: Annotated[int, Field(ge=2)] = Field(5, description="k-anonymity: least number of people in a class.")
-    l: dict[str, Annotated[int, Field(ge=2)]] = Field(  # noqa: E741 - the field's own name
-        default_factory=dict, description="Distinct l-diversity by sensitive column."
-    )
-    suppression: Share = Field(0.05, description="Largest share of rows that may be left out.")
 
 
 class Holdout(Value):
@@ -248,7 +239,12 @@ class Policy(Value):
 
     def fingerprint(self) -> str:
         """SHA-256 of what the policy says, wherever its files lie."""
-        said = self.model_dump(mode="json", exclude={"table": True, "columns": {"__all__": {"hierarchy": {"csv"}}}})
+        files: Any = {"hierarchy": {"csv"}}
+        counted: Any = {"population": {"path"}}
+        criteria: Any = {"t": {"__all__": files}, "presence": counted, "k_map": counted, "risk": counted}
+        said = self.model_dump(
+            mode="json", exclude={"table": True, "columns": {"__all__": files}, "criteria": criteria}
+        )
         return content_hash(said)
 
     def named(self, *roles: Role) -> list[str]:
@@ -309,7 +305,7 @@ class Policy(Value):
         return [
             ("person", [self.person] if self.person else [], self.named(Role.DIRECT)),
             ("exclude", list(self.exclude), everything),
-            ("criteria.l", list(self.criteria.l), self.sensitive),
+            *((f"criteria.{key}", names, self.sensitive) for key, names in self.criteria.by_column.items()),
             ("attacks.inference.secrets", list(self.attacks.inference.secrets or ()), released),
             ("attacks.linkability", [*(link.left or ()), *(link.right or ())], released),
             ("downstream.target", [self.downstream.target] if self.downstream else [], released),
@@ -327,6 +323,19 @@ class Policy(Value):
         assert self.downstream is not None, "features are asked for only where there is a downstream model"
         wanted = self.downstream.features or self.named(Role.QUASI, Role.OTHER)
         return [name for name in wanted if name != self.downstream.target]
+
+    @model_validator(mode="after")
+    def _distances_fit(self) -> Self:
+        for name, closeness in self.criteria.t.items():
+            kind = self.columns[name].kind
+            if closeness.distance is Ground.ORDERED and kind is Kind.CATEGORICAL and closeness.order is None:
+                raise ValueError(
+                    f"criteria.t.{name}: its values have no order of their own; "
+                    "give `order:`, all of them from first to last"
+                )
+            if closeness.hierarchy is not None:
+                Column(role=Role.QUASI, kind=kind, hierarchy=closeness.hierarchy)
+        return self
 
     @model_validator(mode="after")
     def _fairness_has_a_model(self) -> Self:

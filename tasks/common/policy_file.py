@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from tasks.common.criteria_forms import Criteria, PopulationFile
 from tasks.common.errors import InputError, PolicyError
 from tasks.common.hierarchy_forms import HierarchyFile
 from tasks.common.policy import Policy
@@ -150,18 +151,44 @@ def _collect_properties(schema: Any, names: set[str]) -> None:
 def _absolute(policy: Policy, folder: Path) -> Policy:
     """The same policy with the paths in it made absolute from the policy's folder."""
     columns = {
-        name: column.model_copy(update={"hierarchy": _found(column.hierarchy, folder, name)})
+        name: column.model_copy(update={"hierarchy": _found(column.hierarchy, folder, f"column `{name}`")})
         if isinstance(column.hierarchy, HierarchyFile)
         else column
         for name, column in policy.columns.items()
     }
     table = (folder / policy.table).resolve() if policy.table else None
-    return policy.model_copy(update={"columns": columns, "table": table})
+    criteria = _criteria(policy.criteria, folder)
+    return policy.model_copy(update={"columns": columns, "table": table, "criteria": criteria})
 
 
-def _found(hierarchy: HierarchyFile, folder: Path, column: str) -> HierarchyFile:
+def _criteria(criteria: Criteria, folder: Path) -> Criteria:
+    closeness = {
+        name: wanted.model_copy(update={"hierarchy": _found(wanted.hierarchy, folder, f"criteria.t.{name}")})
+        if isinstance(wanted.hierarchy, HierarchyFile)
+        else wanted
+        for name, wanted in criteria.t.items()
+    }
+    counted = {}
+    for key in ("presence", "k_map", "risk"):
+        wanted = getattr(criteria, key)
+        if wanted is not None and wanted.population is not None:
+            counted[key] = wanted.model_copy(update={"population": _population(wanted.population, folder, key)})
+    return criteria.model_copy(update={"t": closeness, **counted})
+
+
+def _found(hierarchy: HierarchyFile, folder: Path, place: str) -> HierarchyFile:
     file = (folder / hierarchy.csv).resolve()
+    return HierarchyFile(csv=file, sha256=_sha256(file, f"{place}: its hierarchy"))
+
+
+def _population(population: PopulationFile, folder: Path, key: str) -> PopulationFile:
+    file = (folder / population.path).resolve()
+    return population.model_copy(update={"path": file, "sha256": _sha256(file, f"criteria.{key}: the population")})
+
+
+def _sha256(file: Path, what: str) -> str:
     try:
-        return HierarchyFile(csv=file, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"column `{column}`: its hierarchy {file} cannot be read ({error.strerror})") from error
+        raise InputError(f"{what} {file} cannot be read ({error.strerror})") from error

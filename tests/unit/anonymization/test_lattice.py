@@ -57,16 +57,17 @@ def loss_of(node, codes, secret, trees, weights, k, l, suppression, measure):  #
         return (sum(len(same) for same, stays in zip(alike, kept, strict=True) if stays) + lost * rows) / rows**2
     if measure is Loss.CLASS_SIZE:
         return 1 / (len({label for label, stays in zip(labels, kept, strict=True) if stays}) + (lost > 0))
-    cell = cell_ncp if measure is Loss.NCP else cell_entropy
-    total = 0.0
+    cell = cell_entropy if measure is Loss.ENTROPY else cell_ncp
+    total, product = 0.0, 1.0
     for j, (tree, level) in enumerate(zip(trees, node, strict=True)):
         top = tree.levels - 1
         levels = [level if stays else top for stays in kept]
         full = sum(cell(tree, top, codes[:, j], row[j]) for row in codes)
         spent = sum(cell(tree, at, codes[:, j], row[j]) for at, row in zip(levels, codes, strict=True))
         if full:
-            total += weights[j] / sum(weights) * spent / (rows if measure is Loss.NCP else full)
-    return total
+            total += weights[j] / sum(weights) * spent / (full if measure is Loss.ENTROPY else rows)
+        product *= (1 + spent / rows) ** (weights[j] / sum(weights))
+    return product - 1 if measure is Loss.GEOMETRIC else total
 
 
 def cell_ncp(tree, level, _column, leaf):
