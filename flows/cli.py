@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import imaging, keys, machine, policies, runs, single
+from flows.commands import imaging, keys, machine, policies, runs, sets, single
 from tasks.common.errors import RunFailed, SecuredError, StorageError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")
 app.add_typer(keys.app, name="key")
 app.command("anonymize")(single.anonymize)
+app.command("anonymize-set")(sets.anonymize_set)
 app.command("assess")(single.assess)
 app.command("synthesize")(single.synthesize)
 app.command("dicom")(imaging.dicom)

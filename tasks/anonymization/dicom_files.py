@@ -6,8 +6,6 @@ files are told by the SHA-256 of their content in what is written, and by their 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ from tasks.anonymization import dicom_profile as profile
 from tasks.anonymization.dicom import Method
 from tasks.anonymization.dicom_profile import Action
 from tasks.common.errors import InputError, StorageError
+from tasks.common.folders import require_new, staged_folder
 from tasks.common.table import file_hash
 from tasks.common.values import Value
 
@@ -95,7 +94,7 @@ def deidentify_folder(
     places = _files(folder, out)
     refused: dict[Path, str] = {}
     tally = _Tally()
-    with _staged(out) as staging:
+    with staged_folder(out) as staging:
         for number, place in enumerate(places):
             if tell is not None:
                 tell(number, len(places))
@@ -124,33 +123,13 @@ def deidentify_folder(
 def _files(folder: Path, out: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    if out.exists():
-        raise InputError(
-            f"--out {out}: it exists; name a folder that does not, so that nothing old stays among the new"
-        )
+    require_new(out)
     if out.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"--out {out}: it lies in {folder}; originals and releases are kept apart")
     places = sorted(place for place in folder.rglob("*") if place.is_file() and not place.is_symlink())
     if not places:
         raise InputError(f"{folder} holds no files")
     return places
-
-
-class _staged:  # noqa: N801 - a context manager, used like a function
-    """A folder beside `out` that is gone after the block, unless it was renamed."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-
-    def __enter__(self) -> Path:
-        try:
-            self.folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name}-", dir=self.out.absolute().parent))
-        except OSError as error:
-            raise StorageError(f"--out {self.out} cannot be written ({error.strerror})") from error
-        return self.folder
-
-    def __exit__(self, *failure: object) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _deidentify_file(

@@ -1,0 +1,80 @@
+"""`secured anonymize-set`: several tables about the same people, released together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from flows.commands.keys import KeyOption
+from flows.commands.terminal import JsonOption, QuietOption, bar, console, write_json
+from tasks.common import key_file, linked_forms
+from tasks.common.folders import require_new, staged_folder
+from tasks.common.store import write_parquet
+from tasks.common.table import file_hash, open_table
+
+if TYPE_CHECKING:
+    from tasks.anonymization.linked import SetAccount
+
+
+def anonymize_set(
+    policy: Annotated[Path, typer.Argument(help="The set (YAML): a base and tables of events.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the tables.", show_default=False)],
+    key: KeyOption,
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Anonymize several tables about the same people, with the person as the unit of protection.
+
+    The base has one row for each person and all quasi-identifiers; k people share each combination of them. Tables of
+    events have any number of rows for a person. They are joined to the base by a keyed pseudonym, their dates are
+    shifted by the person's secret offset, and whoever is suppressed in the base is gone from all of them.
+
+    A set is YAML: [bold]base: patients.yaml[/] and [bold]tables: {visits: {table: visits.parquet, count_bands: [1, 5],
+    columns: {...}}}[/]. The base's policy needs table:, person: and pseudonym: true for that column. Tables that name
+    something else than the person, as a stay, go [bold]through: {table: stays, key: stay}[/].
+
+    Example: [bold]secured anonymize-set study.yaml --out shared --key study.key --json account.json[/]
+    """
+    from tasks.anonymization import linked
+    from tasks.validation import expectations
+
+    require_new(out)
+    with bar(quiet) as progress:
+        rules, secret = linked_forms.read(policy), key_file.read(key)
+        progress.say("checking the base")
+        assert rules.base.table is not None, "checked when the set was read"
+        expectations.validate(open_table(rules.base.table), rules.base).require()
+        progress.say("anonymizing")
+        released = linked.anonymize_set(rules, secret)
+        progress.say("writing")
+        with staged_folder(out) as staging:
+            for name, table in released.tables.items():
+                write_parquet(table, staging / f"{name}.parquet")
+            staging.rename(out)
+    hashes = {name: file_hash(out / f"{name}.parquet") for name in released.tables}
+    write_json(json, {"out": str(out), "sha256": hashes, **released.account.model_dump(mode="json")})
+    if not quiet:
+        _show(released.account, out)
+
+
+def _show(account: SetAccount, out: Path) -> None:
+    base = account.base
+    console.print(
+        f"wrote {account.people_after:,} of {account.people_before:,} people to {escape(str(out))}: "
+        f"{', '.join(base.criteria)}, {base.loss:.1%} of the base's detail lost",
+        soft_wrap=True,
+    )
+    grid = Grid(box=None, header_style="dim")
+    for title in ("table", "rows", "of", "of nobody", "over the cap", "beyond the band", "of suppressed", "people"):
+        grid.add_column(title, justify="left" if title == "table" else "right")
+    for name, events in account.tables.items():
+        numbers = (
+            events.rows_after, events.rows_before, events.unlinked, events.over_cap, events.beyond_band,
+            events.suppressed, events.people,
+        )  # fmt: skip
+        grid.add_row(escape(name), *(f"{number:,}" for number in numbers))
+    console.print(grid)
