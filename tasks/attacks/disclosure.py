@@ -41,7 +41,7 @@ def succeed(
     place = space.build(people, release, list(adversary.knows), policy, rounding)
     answers = inference.right_answers(adversary, release, people, policy)
     found = fitting.secrets_of_fitting_rows(
-        place.points, place.mask(adversary.knows), *inference.secrets_by_point(place, answers)
+        place, place.mask(adversary.knows), inference.secrets_by_point(place, answers)
     )
     rows, right, credit, wrong_labels = found.T
     # Where no row fits, or none of them is right, the credit is 0.

@@ -36,7 +36,7 @@ REPORTED_RATES = (0.01, 0.001)
 FEWEST_PEOPLE = 4
 # Kernels beyond this many bandwidths weigh less than 1e-15, and together less than the floor.
 _REACH = 35.0
-_FLOOR = 1e-9
+_FLOOR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -171,31 +171,37 @@ def _density_scores(
 ) -> Scores:
     """Log of the density of the release over that of the population."""
     names = list(adversary.knows)
-    exact = policy.model_copy(update={"columns": {n: c.as_released_exactly() for n, c in policy.columns.items()}})
-    among = [space.build(side, sides[1], names, exact, {}) for side in sides]
-    width = bandwidth(among[1], release.num_rows)
+    at = [space.build(side, release, names, policy, rounding) for side in sides]
+    width = bandwidth(at[1])
     released = [
-        _log_density(place, width) for place in (space.build(side, release, names, policy, rounding) for side in sides)
+        _log_density(
+            fitting.kernel_sums(place, place.points.weights[None, :].astype(float), width, _REACH)[:, 0],
+            place.points.weights.sum(),
+        )
+        for place in at
     ]
-    sums = [fitting.kernel_sums(place.points, _weights_by_half(place, halves[1]), width, _REACH) for place in among]
-    sizes = np.array([(~halves[1]).sum(), halves[1].sum()])
-    member, control = (np.arange(len(half)) for half in halves)
+    exact = policy.model_copy(update={"columns": {n: c.as_released_exactly() for n, c in policy.columns.items()}})
+    sums = []
+    for side in sides:
+        place = space.build(side, sides[1], names, exact, {})
+        sums.append(fitting.kernel_sums(place, _weights_by_half(place, halves[1]), width, _REACH))
+    sizes = np.bincount(halves[1], minlength=2)
     # Who is judged in a half meets the population of the other; who sets thresholds for it is not in its own sample.
     population = [
-        np.log((total[who, 1 - half] + _FLOOR) / sizes[1 - half])
-        for total, who, half in zip(sums, (member, control), (h.astype(int) for h in halves), strict=True)
+        _log_density(total[np.arange(len(half)), 1 - half], sizes[1 - half])
+        for total, half in zip(sums, (half.astype(int) for half in halves), strict=True)
     ]
     own = halves[1].astype(int)
-    left_out = np.log((np.maximum(sums[1][control, own] - 1, 0) + _FLOOR) / np.maximum(sizes[own] - 1, 1))
+    alone = np.maximum(sums[1][np.arange(len(own)), own] - 1, 0)
+    left_out = _log_density(alone, sizes[own] - 1)
     return Scores(
         released[0] - population[0], released[1] - population[1], released[1] - left_out, halves[0], halves[1]
     )
 
 
-def _log_density(place: space.Space, width: float) -> np.ndarray:
-    """Log of the density of the released rows around each person, up to a constant, float64 (people,)."""
-    weights = place.points.weights.astype(float)
-    return np.log((fitting.kernel_sums(place.points, weights[None, :], width, _REACH)[:, 0] + _FLOOR) / weights.sum())
+def _log_density(sums: np.ndarray, rows: np.ndarray | int) -> np.ndarray:
+    """Log of the density of so many rows where their kernels add up to `sums`, up to a constant."""
+    return np.log(sums / rows + _FLOOR)
 
 
 def _weights_by_half(place: space.Space, half: np.ndarray) -> np.ndarray:
@@ -204,12 +210,13 @@ def _weights_by_half(place: space.Space, half: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(place.of_row[half == h], minlength=size) for h in (False, True)]).astype(float)
 
 
-def bandwidth(place: space.Space, rows: int) -> float:
-    """Width of the kernels: the median distance of a person's nearest neighbour over the log of the rows.
+def bandwidth(place: space.Space) -> float:
+    """Width of the kernels: the median distance of the control's nearest released rows over the log of the rows.
 
-    All rows together then weigh at most as much around a typical person as a single row on the spot.
+    All released rows together then weigh at most as much around a typical person who is not among them as a single row
+    on the spot, and labels blur the population as much as they do the release.
     """
-    nearest = fitting.nearest_others(place.points, place.of_row)
+    nearest = neighbours.nearest_distances(place, 1)
     apart = nearest[nearest > 0]
     typical = float(np.median(nearest)) or (float(np.median(apart)) if len(apart) else 1.0)
-    return typical / np.log(max(rows, 3))
+    return typical / np.log(max(int(place.points.weights.sum()), 3))

@@ -104,7 +104,8 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
     labels, row_labels = space.factorize(released)
     tree = hierarchies.build(name, column, _domain(name, column, values, labels))
     measured = column.kind in {Kind.NUMERIC, Kind.DATE}
-    cell_of_leaf = tree.codes[1 if measured and tree.levels > 2 else 0]
+    floor = 1 if measured and tree.levels > 2 else 0
+    cell_of_leaf = tree.codes[floor]
     place = {leaf: number for number, leaf in enumerate(tree.leaves)}
     part = np.full((len(labels), int(cell_of_leaf.max()) + 1), -1, dtype=np.int32)
     share = np.ones(len(labels))
@@ -115,7 +116,7 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
             raise TableError(f"column `{name}` of the release has a label that the policy's hierarchy does not know")
         level = level_of[known]
         under = tree.codes[level] == tree.labels[level].index(known)
-        part[number, cell_of_leaf[under]] = _children(tree, level, under)
+        part[number, cell_of_leaf[under]] = _children(tree, level, floor, under)
         share[number] = max(float(tree.loss[level].mean()), 1 / len(tree.leaves))
     return _Axis(cell_of_leaf[[place[value] for value in values]][codes], row_labels, part, share)
 
@@ -124,10 +125,10 @@ def _domain(name: str, column: Column, values: list[Label], labels: list[Label])
     """Leaves that the hierarchy lists, or else those that occur."""
     listed = hierarchies.listed_leaves(name, column)
     if listed is not None:
-        return listed
+        return [*listed, None] if None in [*values, *labels] and None not in listed else listed
     if column.kind in {Kind.NUMERIC, Kind.DATE}:
-        labels = [space.as_fact(label, column) for label in labels]
-    return list(dict.fromkeys([*values, *(lab for lab in labels if lab is not None and ANY not in str(lab))]))
+        labels = [fact for label in labels if (fact := space.as_fact(label, column)) is not None or label is None]
+    return list(dict.fromkeys([*values, *(label for label in labels if ANY not in str(label))]))
 
 
 def _levels(tree: Hierarchy) -> dict[Label, int]:
@@ -139,9 +140,12 @@ def _levels(tree: Hierarchy) -> dict[Label, int]:
     return found
 
 
-def _children(tree: Hierarchy, level: int, under: np.ndarray) -> np.ndarray:
-    """The next finer label, numbered from 0, of each leaf under a label, int32; 0 for all if nothing is finer."""
-    for finer in range(level - 1, -1, -1):
+def _children(tree: Hierarchy, level: int, floor: int, under: np.ndarray) -> np.ndarray:
+    """The next finer label, numbered from 0, of each leaf under a label, int32; 0 for all if nothing is finer.
+
+    floor: the level of the cells, the finest that counts.
+    """
+    for finer in range(level - 1, floor - 1, -1):
         codes = np.unique(tree.codes[finer][under], return_inverse=True)[1]
         if codes.max() > 0:
             return codes.astype(np.int32)

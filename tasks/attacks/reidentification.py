@@ -47,7 +47,7 @@ def succeed(
     company = np.zeros(len(place.points.weights), dtype=np.int64)
     if adversary.method is Method.JOURNALIST and control is not None:
         company[place.of_row] = _registered(adversary, release, control, policy, rounding)
-    return fitting.chance_of_own_row(place.points, known, ~known, company)
+    return fitting.chance_of_own_row(place, known, company)
 
 
 def extras(chances: np.ndarray, threshold: float) -> dict[str, float]:
@@ -60,4 +60,4 @@ def _registered(
 ) -> np.ndarray:
     """How many people of the control fit each released row, int64 (rows,)."""
     place = space.build(control, release, list(adversary.knows), policy, rounding)
-    return fitting.fitting_people(place.points, place.mask(adversary.knows))[place.of_row]
+    return fitting.fitting_people(place, place.mask(adversary.knows))[place.of_row]
