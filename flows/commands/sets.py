@@ -40,14 +40,16 @@ def anonymize_set(
     Example: [bold]secured anonymize-set study.yaml --out shared --key study.key --json account.json[/]
     """
     from tasks.anonymization import linked
-    from tasks.validation import expectations
+    from tasks.validation import expectations, free_text
 
     require_new(out)
     with bar(quiet) as progress:
         rules, secret = linked_forms.read(policy), key_file.read(key)
-        progress.say("checking the base")
+        progress.say("checking the tables")
         assert rules.base.table is not None, "checked when the set was read"
         expectations.validate(open_table(rules.base.table), rules.base).require()
+        for events in rules.tables.values():
+            free_text.require_none(open_table(events.table), events.columns, events.released)
         progress.say("anonymizing")
         released = linked.anonymize_set(rules, secret)
         progress.say("writing")

@@ -17,6 +17,7 @@ import yaml
 
 from tasks.common.policy import Kind, Role
 from tasks.common.table import Table
+from tasks.validation.free_text import prose
 
 _NAMES = (
     r"((first|last|sur|full|given|family|maiden|middle)_?name|e?_?mail|phone|ssn|mrn|nhs_?n|passport|address|street)"
@@ -32,7 +33,6 @@ _KNOWN_TO_OTHERS = (
     r"group|class|special)"
 )
 _POSTCODE = r"(zip|post)"
-_TEXT_LENGTH = 40
 _MANY_DISTINCT = 0.9
 _FEW_DISTINCT = 20
 _MANY_PEOPLE = 0.02  # distinct values of a column called id or name, as a share of rows, that make it a person's
@@ -52,6 +52,7 @@ class Guess:
 def draft(table: Table, name: str | None = None) -> str:
     """A commented YAML policy for a table. It passes `secured policy check`, but a person has to review the roles."""
     frame = table.read()
+    frame = pa.table({column: _plain(frame[column]) for column in table.columns})
     guesses = [_guess(column, frame[column]) for column in table.columns]
     if not any(guess.role is Role.QUASI for guess in guesses):
         guesses = [_as_quasi(guess, frame[guess.name]) for guess in guesses]
@@ -76,6 +77,13 @@ def draft(table: Table, name: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Strings as strings, however they are stored."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    return values.cast(pa.string()) if pa.types.is_large_string(values.type) else values
+
+
 def _guess(name: str, values: pa.ChunkedArray) -> Guess:
     word = name.lower()
     kind = _kind(values)
@@ -84,7 +92,9 @@ def _guess(name: str, values: pa.ChunkedArray) -> Guess:
     if distinct < 2:
         return Guess(name, Role.DROP, Kind.CATEGORICAL, None, "has one value only" if distinct else "has no value")
     if kind is Kind.TEXT:
-        return Guess(name, Role.DROP, kind, None, "looks like free text")
+        found = prose(known)
+        role = Role.DIRECT if re.search(_NAMES, word) else Role.DROP
+        return Guess(name, role, kind, None, found.reason if found else "free text")
     if _identifies(word, kind, known, distinct):
         return Guess(name, Role.DIRECT, kind, None, "looks like an identifier")
     if re.search(_SENSITIVE, word):
@@ -132,7 +142,7 @@ def _kind_of_text(known: pa.ChunkedArray) -> Kind:
         return Kind.DATE
     if pc.all(pc.match_substring_regex(known, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")).as_py():
         return Kind.NUMERIC if len(known.unique()) > 2 else Kind.CATEGORICAL
-    return Kind.TEXT if pc.mean(pc.utf8_length(known)).as_py() > _TEXT_LENGTH else Kind.CATEGORICAL
+    return Kind.TEXT if prose(known) else Kind.CATEGORICAL
 
 
 def _hierarchy(word: str, kind: Kind, values: pa.ChunkedArray) -> str:

@@ -17,16 +17,18 @@ import pyarrow.compute as pc
 from tasks.anonymization import hierarchies
 from tasks.common import reading
 from tasks.common.errors import TableError
-from tasks.common.policy import Column, Policy
+from tasks.common.policy import Column, Kind, Policy
 from tasks.common.streaming import BATCH_ROWS, InFile
 from tasks.common.table import Table
 from tasks.common.values import Value
+from tasks.validation.free_text import Watch
 
 _COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _NAMED_ROWS = 3
 _VARIES = "expect_column_unique_value_count_to_be_between"
 _KNOWN = "expect_column_values_to_not_be_null"
 _BETWEEN = "expect_column_values_to_be_between"
+_NO_PROSE = "no_free_text"
 
 
 class Check(Value):
@@ -71,15 +73,26 @@ def validate(table: Table, policy: Policy) -> Validation:
     expected = [e for name in policy.released for e in _expect(name, policy.columns[name])]
     outcomes = [_Outcome() for _ in expected]
     run, rows = _runner(expected), 0
+    words = Watch([n for n in policy.released if n not in policy.quasi and policy.columns[n].kind is Kind.CATEGORICAL])
     for batch in InFile(table, policy).batches(policy.released):
         frame = pa.table(batch, names=policy.released)
         rows += frame.num_rows
+        words.add(frame)
         for outcome, result in zip(outcomes, run(frame), strict=True):
             outcome.add(result, frame)
     if rows == 0:
         raise TableError(f"`exclude:` leaves no row of {table.path.name}")
     checks = [_check(outcome, rows, table, policy) for outcome in outcomes]
-    return Validation(rows=rows, excluded=table.rows - rows, checks=tuple(checks))
+    return Validation(rows=rows, excluded=table.rows - rows, checks=(*checks, *_without_prose(words)))
+
+
+def _without_prose(words: Watch) -> list[Check]:
+    """Whether columns that are released as they are hold free text; k people share what quasi-identifiers hold."""
+    checks = []
+    for name, found in words.found().items():
+        problem = f"column `{name}` holds {found.reason}; that is never released: say `role: drop`" if found else ""
+        checks.append(Check(column=name, expectation=_NO_PROSE, holds=found is None, problem=problem))
+    return checks
 
 
 class _Outcome:

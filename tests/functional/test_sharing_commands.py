@@ -130,6 +130,21 @@ def test_a_set_that_fails_leaves_nothing(home, key, study):
     assert not list(study.glob("*out*"))
 
 
+def test_free_text_of_events_is_refused(home, key, study):
+    visits = pd.read_csv(study / "visits.csv")
+    words = ["fell at home", "came by train", "no better", "sleeps well", "asked for water", "saw the nurse"]
+    visits["note"] = [f"{words[n % 6]} {words[n % 5]} {words[n % 7 % 6]} {n}" for n in range(len(visits))]
+    visits.to_csv(study / "visits.csv", index=False)
+    rules = yaml.safe_load((study / "study.yaml").read_text())
+    rules["tables"]["visits"]["columns"]["note"] = {"role": "other"}
+    (study / "study.yaml").write_text(yaml.safe_dump(rules))
+    result = secured("anonymize-set", study / "study.yaml", "-o", study / "out", "-k", key, home=home)
+    assert result.returncode == 11
+    assert "visits.csv: column `note` holds free text" in result.stderr
+    assert not any(word in result.stderr for word in words)
+    assert not (study / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["key", "key new", "key fingerprint", "dicom", "anonymize-set"])
 def test_help_teaches(home, name):
     result = secured(*name.split(), "--help", home=home)
