@@ -40,17 +40,39 @@ def span(position: float, column: Column) -> tuple[float, float] | None:
     return None
 
 
-def moved_loss(exact: pa.Array | pa.ChunkedArray, released: pa.Array | pa.ChunkedArray) -> float:
-    """Root mean square of how far numbers or dates moved, in standard deviations of the exact ones, at most 1.
+class Moved:
+    """How far numbers or dates moved, added up batch by batch (Chan et al. 1979, updating formulas)."""
 
-    The measure that rounding is charged by, so that a transformation costs what the same blur would by rounding.
-    """
-    before, after = _floats(exact), _floats(released)
-    known = ~(np.isnan(before) | np.isnan(after))
-    spread = float(np.std(before[known])) if known.any() else 0.0
-    if spread == 0.0:
-        return 0.0
-    return min(float(np.sqrt(np.mean((after[known] - before[known]) ** 2))) / spread, 1.0)
+    def __init__(self) -> None:
+        self._count, self._mean, self._spread, self._errors = 0, 0.0, 0.0, 0.0
+
+    @property
+    def loss(self) -> float:
+        """Root mean square of the moves in standard deviations of the exact values, at most 1; 0 for a constant column.
+
+        The measure that rounding is charged by, so that a transformation costs what the same blur would by rounding.
+        """
+        return min(float(np.sqrt(self._errors / self._spread)), 1.0) if self._spread > 0 else 0.0
+
+    def add(self, exact: pa.Array | pa.ChunkedArray, released: pa.Array | pa.ChunkedArray) -> None:
+        """One more batch of values before and after."""
+        before, after = _floats(exact), _floats(released)
+        known = ~(np.isnan(before) | np.isnan(after))
+        before, after, count = before[known], after[known], int(known.sum())
+        if count == 0:
+            return
+        mean, total = float(before.mean()), self._count + count
+        self._spread += float(((before - mean) ** 2).sum()) + (mean - self._mean) ** 2 * self._count * count / total
+        self._mean += (mean - self._mean) * count / total
+        self._errors += float(((after - before) ** 2).sum())
+        self._count = total
+
+
+def moved_loss(exact: pa.Array | pa.ChunkedArray, released: pa.Array | pa.ChunkedArray) -> float:
+    """The loss of a whole column at once; see Moved."""
+    moved = Moved()
+    moved.add(exact, released)
+    return moved.loss
 
 
 def _position(limit: Limit) -> float:

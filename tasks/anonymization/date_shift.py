@@ -38,10 +38,9 @@ def offsets(persons: pa.Array | pa.ChunkedArray, key: Key, project: str, shift: 
     """
     text = as_text(persons)
     if text.null_count:
-        rows = np.flatnonzero(text.is_null().to_numpy(zero_copy_only=False))
         raise TableError(
-            f"{len(rows)} rows name no person (first row {rows[0] + 1}), so their dates cannot be shifted along with "
-            "the person's other dates; complete them, or leave them out under `exclude:`"
+            f"at least {text.null_count} rows name no person, so their dates cannot be shifted along with the person's "
+            "other dates; complete them, or leave them out under `exclude:`"
         )
     encoded = text.dictionary_encode()
     of_person = [offset(person, key, project, shift) for person in encoded.dictionary.to_pylist()]
@@ -68,6 +67,15 @@ def form(policy: Policy) -> Shift | None:
     return next(iter(forms), None)
 
 
+def no_person(policy: Policy) -> str:
+    """Why dates of a policy that names no person are not shifted."""
+    names = ", ".join(f"`{name}`" for name, column in policy.columns.items() if column.shift is not None)
+    return (
+        f"the dates in {names} cannot be shifted without `person:`, which says which rows belong together; where each "
+        "row is a person of its own, name the column that numbers the rows"
+    )
+
+
 def released(
     table: pa.Table, persons: pa.Array | pa.ChunkedArray | None, policy: Policy, key: Key
 ) -> dict[str, pa.Array]:
@@ -84,9 +92,6 @@ def released(
         return {}
     names = [name for name, column in policy.columns.items() if column.shift is not None]
     if persons is None:
-        raise PolicyError(
-            f"the dates in {', '.join(f'`{name}`' for name in names)} cannot be shifted without `person:`, which says "
-            "which rows belong together; where each row is a person of its own, name the column that numbers the rows"
-        )
+        raise PolicyError(no_person(policy))
     days = offsets(persons, key, policy.name, shift)
     return {name: shifted(table[name], days) for name in names}

@@ -55,6 +55,5 @@ def as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
         flat = flat.cast(flat.type.value_type)
     if not pa.types.is_floating(flat.type):
         return flat.cast(pa.string())
-    known = flat.filter(pc.is_valid(flat))
-    whole = pc.all(pc.equal(known, pc.round(known)), min_count=0).as_py()
-    return flat.cast(pa.int64() if whole else flat.type).cast(pa.string())
+    whole = pc.and_(pc.equal(flat, pc.round(flat)), pc.less(pc.abs(flat), 2.0**53))
+    return pc.if_else(whole, flat.cast(pa.int64(), safe=False).cast(pa.string()), flat.cast(pa.string()))

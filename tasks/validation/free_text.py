@@ -79,8 +79,10 @@ def require_none(table: Table, columns: dict[str, Column], released: list[str]) 
     """Refuse a table whose released columns hold free text.
 
     Raises:
+        PolicyError: the table lacks a column.
         TableError: with every such column and why.
     """
+    reading.require_columns(table, released)
     names = [name for name in released if columns[name].kind is Kind.CATEGORICAL]
     raw = table.read(names) if names else pa.table({})
     found = {name: prose(reading.as_kind(raw[name], name, columns[name])) for name in names}

@@ -153,7 +153,7 @@ def test_dates_without_a_person_are_refused():
     table = pa.table({"when": [dt.date(2020, 1, 1)]})
     with pytest.raises(PolicyError, match="`when` cannot be shifted without `person:`"):
         date_shift.released(table, None, policy, KEY)
-    with pytest.raises(TableError, match=r"1 rows name no person \(first row 1\)"):
+    with pytest.raises(TableError, match="at least 1 rows name no person"):
         date_shift.released(table, pa.array([None], pa.string()), policy, KEY)
 
 
