@@ -24,6 +24,8 @@ ROUNDING = 1e-9
 _DENSE_SPAN = 2**16
 # Slots that a hash table starts with are twice the keys, but at most this many bits; beyond it grows.
 _FIRST_BITS = 20
+# Histograms are merged in a full table of classes and values where it has at most so many places for each entry.
+_FULL_TABLE = 4
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: 2^64 divided by the golden ratio
 
 
@@ -250,7 +252,31 @@ def _added_up(of_tuple: np.ndarray, classes: int, amounts: np.ndarray) -> np.nda
 def merged_histogram(histogram: Histogram, of_tuple: np.ndarray, count: int) -> Histogram:
     """The histogram of `count` classes; of_tuple int (n,) says into which class each tuple goes."""
     values = int(histogram.codes.max(initial=-1)) + 1
-    return Histogram(*_merge_histogram(histogram.starts, histogram.codes, histogram.counts, of_tuple, count, values))
+    merging = _merge_in_table if count * values <= _FULL_TABLE * len(histogram.codes) else _merge_histogram
+    return Histogram(*merging(histogram.starts, histogram.codes, histogram.counts, of_tuple, count, values))
+
+
+@compiled
+def _merge_in_table(
+    starts: np.ndarray, codes: np.ndarray, counts: np.ndarray, of_tuple: np.ndarray, classes: int, values: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By way of a table of all classes and values, where it is not much larger than the histogram."""
+    table, entries = np.zeros((classes, values), dtype=np.float64), 0
+    for i in range(len(of_tuple)):
+        for entry in range(starts[i], starts[i + 1]):
+            if table[of_tuple[i], codes[entry]] == 0.0:
+                entries += 1
+            table[of_tuple[i], codes[entry]] += counts[entry]
+    new_starts = np.zeros(classes + 1, dtype=np.int64)
+    new_codes, new_counts = np.empty(entries, dtype=np.int32), np.empty(entries, dtype=np.float64)
+    end = 0
+    for number in range(classes):
+        for value in range(values):
+            if table[number, value] > 0.0:
+                new_codes[end], new_counts[end] = value, table[number, value]
+                end += 1
+        new_starts[number + 1] = end
+    return new_starts, new_codes, new_counts
 
 
 @compiled

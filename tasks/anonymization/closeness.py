@@ -28,6 +28,10 @@ class Distance(Protocol):
         """Earth mover's distance of each class, float64 (classes,); 0 of an empty one."""
         ...
 
+    def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:
+        """Least share of each class at these distances to suppress so that some of the rest may be within t."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class EqualDistance:
@@ -38,6 +42,12 @@ class EqualDistance:
     def of(self, histogram: Histogram) -> np.ndarray:
         """See Distance."""
         return _equal(histogram.starts, histogram.codes, histogram.counts, self.overall)
+
+    def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:
+        """See Distance. Of m people kept, at most min(n_i, m p_i) with secret i agree with the table, and the sum over
+        all i has to be (1 - t) m at least."""
+        limit = (1 - t) * (1 - ROUNDING)
+        return _lost(histogram.starts, histogram.codes, histogram.counts, self.overall, limit, distances > t + ROUNDING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +71,10 @@ class OrderedDistance:
     def of(self, histogram: Histogram) -> np.ndarray:
         """See Distance."""
         return _ordered(histogram.starts, histogram.codes, histogram.counts, self.place, *self._cumulative)
+
+    def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:  # noqa: ARG002
+        """See Distance."""
+        return _lost_at_least(self, distances, t)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +103,25 @@ class HierarchicalDistance:
         leaves = self.levels[0].astype(np.int64)
         return _hierarchical(histogram.starts, histogram.codes, histogram.counts, leaves, *self._tree)
 
+    def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:  # noqa: ARG002
+        """See Distance."""
+        return _lost_at_least(self, distances, t)
+
+
+def _lost_at_least(distance: Distance, distances: np.ndarray, t: float) -> np.ndarray:
+    """By convexity: where a share s of a class at distance d is suppressed, what is kept is within t and what is
+    suppressed within D, the distance of the farthest single secret, so that d <= (1 - s) t + s D."""
+    secrets = np.flatnonzero(distance.overall > 0).astype(np.int32)
+    each = Histogram(np.arange(len(secrets) + 1), secrets, np.ones(len(secrets)))
+    farthest = float(distance.of(each).max(initial=0.0))
+    return np.clip((distances - t) / max(farthest - t, ROUNDING), 0.0, 1.0)
+
 
 @dataclass(frozen=True, eq=False)
 class TCloseness:
     """Secrets of each class at a distance of at most t from those of the table (2007, def. 2).
 
-    Monotone: the distance is convex in the class's distribution (2007, lemma 1). Not absorbing: with a suppressed share
-    s of a class at distance d, what is kept is within t and what is suppressed within D, the distance of the farthest
-    single secret, so that d <= (1 - s) t + s D, and s >= (d - t) / (D - t).
+    Monotone: the distance is convex in the class's distribution (2007, lemma 1). Not absorbing.
     """
 
     column: str
@@ -104,22 +129,17 @@ class TCloseness:
     distance: Distance
     monotone: ClassVar[bool] = True
 
-    @cached_property
-    def _farthest(self) -> float:
-        secrets = np.flatnonzero(self.distance.overall > 0).astype(np.int32)
-        each = Histogram(np.arange(len(secrets) + 1), secrets, np.ones(len(secrets)))
-        return float(self.distance.of(each).max(initial=0.0))
-
     def violated(self, classes: Tuples) -> np.ndarray:
         """Classes farther than t from the table."""
         return self.judged(classes)[0]
 
     def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion."""
-        distances = self.distance.of(classes.secrets[self.column])
+        histogram = classes.secrets[self.column]
+        distances = self.distance.of(histogram)
         violated = distances > self.t + ROUNDING
-        share = (distances - self.t) / max(self._farthest - self.t, ROUNDING)
-        return violated, fewest_rows(classes, violated, classes.people * share)
+        lost = self.distance.lost(histogram, distances, self.t)
+        return violated, fewest_rows(classes, violated, classes.people * lost)
 
     def describe(self) -> str:
         """As `0.2-closeness of result (ordered distance)`."""
@@ -224,3 +244,31 @@ def _hierarchical(
         for i in range(here):
             inside[touched[i]] = 0.0
     return distances
+
+
+@compiled
+def _lost(
+    starts: np.ndarray, codes: np.ndarray, counts: np.ndarray, overall: np.ndarray, limit: float, violated: np.ndarray
+) -> np.ndarray:
+    """Share of each violating class beyond the largest m with sum(min(n_i, m p_i)) >= limit m.
+
+    Both sides start at 0 and the left is concave: steps of Newton's method from the whole class down stay above that m.
+    """
+    lost = np.zeros(len(starts) - 1)
+    for number in range(len(lost)):
+        if not violated[number]:
+            continue
+        people = counts[starts[number] : starts[number + 1]].sum()
+        kept, last = people, np.inf
+        while kept < last and kept > 0.0:
+            fixed, slope, last = 0.0, -limit, kept
+            for entry in range(starts[number], starts[number + 1]):
+                agreeing = kept * overall[codes[entry]]
+                if counts[entry] < agreeing:
+                    fixed += counts[entry]
+                else:
+                    slope += overall[codes[entry]]
+            if fixed + slope * kept < 0.0:
+                kept = max(fixed / -slope, 0.0)
+        lost[number] = 1.0 - kept / people
+    return lost

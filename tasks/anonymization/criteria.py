@@ -48,6 +48,7 @@ __all__ = [
     "TableCriterion",
     "build",
     "judge",
+    "split",
     "violating",
 ]
 
@@ -148,27 +149,33 @@ class Judgement:
     hopeless: bool
 
 
-def judge(
-    criteria: Sequence[Criterion], classes: Tuples, most_suppressed: int, place: Callable[[], np.ndarray]
-) -> Judgement:
-    """Judge classes, cheap criteria first, and no longer than until it is clear that they are hopeless.
+Split = tuple[list[ClassCriterion], list[TableCriterion]]
+
+
+def split(criteria: Sequence[Criterion]) -> Split:
+    """Criteria on classes, and those on all that remains."""
+    by_class = [criterion for criterion in criteria if isinstance(criterion, ClassCriterion)]
+    return by_class, [criterion for criterion in criteria if isinstance(criterion, TableCriterion)]
+
+
+def judge(criteria: Split, classes: Tuples, most_suppressed: int, place: Callable[[], np.ndarray]) -> Judgement:
+    """Judge classes, and no longer than until it is clear that they are hopeless.
 
     most_suppressed: rows. place: see TableCriterion.
     """
+    by_class, by_table = criteria
     bad, unavoidable = classes.rows == 0, np.zeros(len(classes))
-    for criterion in criteria:
-        if isinstance(criterion, ClassCriterion):
-            violated, rows = criterion.judged(classes)
-            bad, unavoidable = bad | violated, np.maximum(unavoidable, rows)
-            if unavoidable.sum() > most_suppressed:
-                return Judgement(bad, satisfied=False, hopeless=True)
-    for_table = [criterion for criterion in criteria if isinstance(criterion, TableCriterion)]
-    hopeless = any(criterion.unavoidable(classes) > most_suppressed for criterion in for_table)
+    for criterion in by_class:
+        violated, rows = criterion.judged(classes)
+        bad, unavoidable = bad | violated, np.maximum(unavoidable, rows)
+        if unavoidable.sum() > most_suppressed:
+            return Judgement(bad, satisfied=False, hopeless=True)
+    hopeless = any(criterion.unavoidable(classes) > most_suppressed for criterion in by_table)
     suppressed = int(classes.rows[bad].sum())
-    while not hopeless and suppressed <= most_suppressed:
+    while by_table and not hopeless and suppressed <= most_suppressed:
         before = bad
-        for criterion in for_table:
-            bad = criterion.suppressed(classes, bad, place)
+        for whole in by_table:
+            bad = whole.suppressed(classes, bad, place)
         suppressed = int(classes.rows[bad].sum())
         if np.array_equal(bad, before):
             break

@@ -44,7 +44,7 @@ class EntropyDiversity:
 
     Monotone: entropy is concave, so a mixture of classes has at least the least entropy among them. Not absorbing:
     where n people have entropy H, what is kept of them has at least log l, so that H >= (1 - s) log l for a suppressed
-    share s, and s >= 1 - H / log l.
+    share s, and s >= 1 - H / log l. Of a class of fewer than l secrets nothing can be kept.
     """
 
     column: str
@@ -60,7 +60,8 @@ class EntropyDiversity:
         histogram = classes.secrets[self.column]
         entropy = _entropies(histogram.starts, histogram.counts)
         violated = entropy < np.log(self.l) - ROUNDING
-        return violated, fewest_rows(classes, violated, classes.people * (1 - entropy / np.log(self.l)))
+        fewest = fewest_rows(classes, violated, classes.people * (1 - entropy / np.log(self.l)))
+        return violated, np.where(classes.distinct_secrets(self.column) < self.l - ROUNDING, classes.rows, fewest)
 
     def describe(self) -> str:
         """As `entropy 1.8-diversity of result`."""
@@ -90,7 +91,8 @@ class RecursiveDiversity:
         histogram = classes.secrets[self.column]
         excess = _recursive_excess(histogram.starts, histogram.counts, self.c, self.l)
         violated = excess > -ROUNDING
-        return violated, fewest_rows(classes, violated, excess)
+        fewest = fewest_rows(classes, violated, excess)
+        return violated, np.where(classes.distinct_secrets(self.column) < self.l, classes.rows, fewest)
 
     def describe(self) -> str:
         """As `recursive (3, 2)-diversity of result`."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.anonymization import losses
 from tasks.anonymization.classes import Tuples, compiled
-from tasks.anonymization.criteria import Criterion, judge
+from tasks.anonymization.criteria import Criterion, judge, split
 from tasks.anonymization.hierarchies import Hierarchy
 from tasks.anonymization.losses import Loss
 from tasks.anonymization.rollup import Node, Rollup
@@ -50,16 +50,15 @@ class Lattice:
         """weights, floor: by column, how much its loss matters (relative) and its lowest permitted level."""
         self.tuples = tuples
         self.hierarchies = hierarchies
-        self.criteria = criteria
+        self.criteria = split(criteria)
         self.measure = measure
         self.rows = int(tuples.rows.sum())
         self.most_suppressed = int(suppression * self.rows + 1e-9)
         self.floor: Node = tuple(floor or [0] * len(hierarchies))
         self.top: Node = tuple(hierarchy.levels - 1 for hierarchy in hierarchies)
         self._shares = losses.normalized(weights)
-        self._starts, self._cells = self._tables()
+        self._starts, self._cells, self._raw_means = self._tables()
         self._rollup = Rollup(tuples, hierarchies)
-        self._raw_means = self._mean_cells() if measure.of_cells else []
         # By column and level, what it adds to a node's loss at least; zero where the measure is not of cells.
         self.means = (
             [losses.terms(measure, share, raw) for share, raw in zip(self._shares, self._raw_means, strict=True)]
@@ -67,24 +66,17 @@ class Lattice:
             else [np.zeros(hierarchy.levels) for hierarchy in hierarchies]
         )
 
-    def _tables(self) -> tuple[list[np.ndarray], np.ndarray]:
-        """Every column's and level's losses by leaf in one array, and where each level begins."""
-        cells, starts, end = [], [], 0
+    def _tables(self) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
+        """Every column's and level's losses by leaf in one array, where each level begins, and its mean over rows."""
+        cells, starts, means, end = [], [], [], 0
         for j, hierarchy in enumerate(self.hierarchies):
             levels, leaves = hierarchy.codes.shape
             starts.append(end + leaves * np.arange(levels))
             end += hierarchy.codes.size
             rows = np.bincount(self.tuples.codes[:, j], weights=self.tuples.rows, minlength=leaves)
-            cells.append(losses.cell_losses(self.measure, hierarchy, rows).ravel())
-        return starts, np.concatenate(cells)
-
-    def _mean_cells(self) -> list[np.ndarray]:
-        """By column and level, loss of the mean cell."""
-        weight = self.tuples.rows / self.rows
-        return [
-            np.array([self._cells[start + self.tuples.codes[:, j]] @ weight for start in starts])
-            for j, starts in enumerate(self._starts)
-        ]
+            cells.append(losses.cell_losses(self.measure, hierarchy, rows))
+            means.append(cells[j] @ rows / self.rows)
+        return starts, np.concatenate([losses_of_column.ravel() for losses_of_column in cells]), means
 
     def bound(self, node: Node) -> float:
         """Cell loss of a node if nothing had to be suppressed; never above its loss, and growing upwards."""

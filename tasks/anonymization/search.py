@@ -52,14 +52,14 @@ class Solution:
 
 
 def search(lattice: Lattice, budget: Budget = Budget()) -> Solution | None:
-    """The node of least loss, or None where not even full generalization satisfies the criteria.
+    """The node of least loss, or None where no node satisfies the criteria, or none that was looked at.
 
     Within the budget the answer is optimal; beyond, it is the best seen and carries a valid bound.
     """
-    best = lattice.visit(lattice.top)
-    if best.loss is None:
+    looking = _Looking(lattice, candidates(lattice.means, lattice.floor))
+    if looking.visit(lattice.top).hopeless:
         return None
-    looking = _Looking(lattice, candidates(lattice.means, lattice.floor), best)
+    looking.left.rule_out(lattice.top)
     bound = 0.0
     while looking.evaluated < budget.nodes:
         found = looking.left.cheapest()
@@ -78,20 +78,17 @@ def search(lattice: Lattice, budget: Budget = Budget()) -> Solution | None:
 class _Looking:
     """A search under way: the best so far, the nodes left, how many were looked at."""
 
-    def __init__(self, lattice: Lattice, left: Candidates, best: Visit) -> None:
+    def __init__(self, lattice: Lattice, left: Candidates) -> None:
         self.lattice = lattice
         self.left = left
-        self.best = best
-        self.evaluated = 1
-
-    @property
-    def best_loss(self) -> float:
-        assert self.best.loss is not None, "the search starts from a node that satisfies the criteria"
-        return self.best.loss
+        self.best: Visit | None = None
+        self.best_loss = np.inf
+        self.evaluated = 0
+        self._hopeless, self._hopeful = _Nodes(len(lattice.top)), _Nodes(len(lattice.top))
 
     def look_at(self, node: Node) -> None:
         """Evaluate the cheapest node left, and rule out what follows from it."""
-        visit = self._visit(node)
+        visit = self.visit(node)
         if not self.lattice.measure.of_cells:
             self.left.raise_above(node, visit.bound)
         if visit.hopeless:
@@ -99,21 +96,26 @@ class _Looking:
         else:
             self.left.rule_out(node)
 
-    def _visit(self, node: Node) -> Visit:
+    def visit(self, node: Node) -> Visit:
+        """Evaluate a node; it may become the best."""
         visit = self.lattice.visit(node)
         self.evaluated += 1
+        (self._hopeless if visit.hopeless else self._hopeful).add(node)
         if visit.loss is not None and visit.loss < self.best_loss:
-            self.best = visit
+            self.best, self.best_loss = visit, visit.loss
         return visit
 
     def _last_hopeless(self, node: Node) -> Node:
-        """Go up from a hopeless node, by the cheapest column that leaves it hopeless."""
+        """Go up from a hopeless node, by the cheapest column that leaves it hopeless.
+
+        Below a hopeless node all are, and above a hopeful one all are nearly always, so neither is looked at again.
+        """
         here = node
         open_columns = [j for j, level in enumerate(here) if level < self.lattice.top[j]]
         while open_columns:
             j = min(open_columns, key=lambda j: self._price(here, j))
             above = (*here[:j], here[j] + 1, *here[j + 1 :])
-            if not self._visit(above).hopeless:
+            if not self._is_hopeless(above):
                 open_columns.remove(j)
                 continue
             here = above
@@ -121,21 +123,50 @@ class _Looking:
                 open_columns.remove(j)
         return here
 
+    def _is_hopeless(self, node: Node) -> bool:
+        if self._hopeful.any_below(node):
+            return False
+        return self._hopeless.any_above(node) or self.visit(node).hopeless
+
     def _price(self, node: Node, column: int) -> float:
         means = self.lattice.means[column]
         return float(means[node[column] + 1] - means[node[column]])
 
     def descend(self) -> None:
         """Improve on the best by going down from it, always to the child of least loss that satisfies all."""
-        while True:
-            here = self.best_loss
+        before = np.inf
+        while self.best is not None and self.best_loss < before:
+            before = self.best_loss
             for child in self.lattice.children(self.best.node):
-                self._visit(child)
-            if self.best_loss >= here:
-                return
+                self.visit(child)
 
-    def solution(self, bound: float) -> Solution:
-        """The best as a solution; a bound beyond its loss means that it is optimal."""
+    def solution(self, bound: float) -> Solution | None:
+        """The best as a solution, if there is one; a bound beyond its loss means that it is optimal."""
         best, measure = self.best, self.lattice.measure
+        if best is None:
+            return None
         loss, bound = losses.reported(measure, self.best_loss), losses.reported(measure, min(bound, self.best_loss))
         return Solution(best.node, loss, bound, self.evaluated, best.classes, best.violating)
+
+
+class _Nodes:
+    """A growing set of nodes that can be asked for order."""
+
+    def __init__(self, columns: int) -> None:
+        self._nodes = np.zeros((64, columns), dtype=np.int64)
+        self._count = 0
+
+    def add(self, node: Node) -> None:
+        """Add a node."""
+        if self._count == len(self._nodes):
+            self._nodes = np.concatenate([self._nodes, np.zeros_like(self._nodes)])
+        self._nodes[self._count] = node
+        self._count += 1
+
+    def any_below(self, node: Node) -> bool:
+        """Whether one of them is nowhere more general."""
+        return bool(np.any(np.all(self._nodes[: self._count] <= node, axis=1)))
+
+    def any_above(self, node: Node) -> bool:
+        """Whether one of them is nowhere less general."""
+        return bool(np.any(np.all(self._nodes[: self._count] >= node, axis=1)))

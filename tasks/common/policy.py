@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.common.attack_forms import FurtherAttacks
+from tasks.common.attack_forms import FurtherAttacks, Guesser, Linker
 from tasks.common.criteria_forms import Criteria, Ground
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
 from tasks.common.recoding_forms import Recoding, RecodingSpec
@@ -110,6 +110,9 @@ class Inference(Value):
     tolerance: Share = Field(
         0.05, description="Numeric secrets: a guess this close, as a share of the range, is right."
     )
+    by: tuple[Guesser, ...] = Field(
+        ("neighbour", "learned"), description="From the most similar rows, or by a model learned from the release."
+    )
 
 
 class Linkability(Value):
@@ -117,6 +120,11 @@ class Linkability(Value):
 
     left: tuple[str, ...] | None = Field(None, description="Columns that one source knows.")
     right: tuple[str, ...] | None = Field(None, description="Columns that the other knows; no overlap with `left`.")
+    by: tuple[Linker, ...] = Field(
+        ("chosen", "random", "confident"),
+        description="By `left` and `right`, by random halves of the columns, or only those people whose rows in both "
+        "sources have the closest matches.",
+    )
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -131,7 +139,11 @@ class Attacks(FurtherAttacks):
     """How the release is attacked."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="Of all intervals together.")
-    trials: Annotated[int, Field(ge=100)] = Field(20_000, description="Most targets a side; fewer if there are fewer.")
+    trials: Annotated[int, Field(ge=100)] | None = Field(
+        None,
+        description="Most targets a side; fewer if there are fewer. If not given, as many as it takes to certify the "
+        "threshold.",
+    )
     holdout: Holdout = Holdout()
     inference: Inference = Inference()
     linkability: Linkability = Linkability()
