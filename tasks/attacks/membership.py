@@ -34,8 +34,6 @@ from tasks.common.policy import Policy
 DECISION_RATE = 0.01
 REPORTED_RATES = (0.01, 0.001)
 FEWEST_PEOPLE = 4
-# Kernels beyond this many bandwidths weigh less than 1e-15, and together less than the floor.
-_REACH = 35.0
 _FLOOR = 1e-12
 
 
@@ -172,10 +170,10 @@ def _density_scores(
     """Log of the density of the release over that of the population."""
     names = list(adversary.knows)
     at = [space.build(side, release, names, policy, rounding) for side in sides]
-    width = bandwidth(at[1])
+    width, reach = kernel(at[1])
     released = [
         _log_density(
-            fitting.kernel_sums(place, place.points.weights[None, :].astype(float), width, _REACH)[:, 0],
+            fitting.kernel_sums(place, place.points.weights[None, :].astype(float), width, reach)[:, 0],
             place.points.weights.sum(),
         )
         for place in at
@@ -184,7 +182,7 @@ def _density_scores(
     sums = []
     for side in sides:
         place = space.build(side, sides[1], names, exact, {})
-        sums.append(fitting.kernel_sums(place, _weights_by_half(place, halves[1]), width, _REACH))
+        sums.append(fitting.kernel_sums(place, _weights_by_half(place, halves[1]), width, reach))
     sizes = np.bincount(halves[1], minlength=2)
     # Who is judged in a half meets the population of the other; who sets thresholds for it is not in its own sample.
     population = [
@@ -210,13 +208,16 @@ def _weights_by_half(place: space.Space, half: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(place.of_row[half == h], minlength=size) for h in (False, True)]).astype(float)
 
 
-def bandwidth(place: space.Space) -> float:
-    """Width of the kernels: the median distance of the control's nearest released rows over the log of the rows.
+def kernel(place: space.Space) -> tuple[float, float]:
+    """Width of the kernels, and beyond how many widths they are cut off.
 
-    All released rows together then weigh at most as much around a typical person who is not among them as a single row
-    on the spot, and labels blur the population as much as they do the release.
+    The width is the median distance of the control's nearest released rows over the log of the rows: all rows together
+    then weigh at most as much around a typical person who is not among them as a single row on the spot, and labels
+    blur the population as much as they do the release. Kernels end at twice that distance, where all rows together
+    weigh less than the nearest one.
     """
     nearest = neighbours.nearest_distances(place, 1)
     apart = nearest[nearest > 0]
     typical = float(np.median(nearest)) or (float(np.median(apart)) if len(apart) else 1.0)
-    return typical / np.log(max(int(place.points.weights.sum()), 3))
+    rows = np.log(max(int(place.points.weights.sum()), 3))
+    return typical / rows, 2 * rows
