@@ -26,6 +26,11 @@ class Goal(StrEnum):
 class Method(StrEnum):
     """How it goes about it, where a goal has more than one way."""
 
+    UNIVARIATE = "univariate"
+    MULTIVARIATE = "multivariate"
+    RANDOM = "random"  # halves of the columns
+    CONFIDENT = "confident"
+    LEARNED = "learned"
     DISTANCE = "distance"
     DENSITY = "density"
     SHADOW = "shadow"
@@ -40,6 +45,13 @@ class Method(StrEnum):
 
 
 _SENTENCES = {
+    Method.UNIVARIATE: "knows nobody, and claims that one person has a value of {facts} that one released row has",
+    Method.MULTIVARIATE: "knows nobody, and claims that one person has the values of one released row in some of "
+    "{facts}",
+    Method.RANDOM: "knows a random half of {facts} from one source and the other half from another, and joins them",
+    Method.CONFIDENT: "knows {facts} from one source and {linked} from another, and joins only the people whom it "
+    "finds the closest rows for",
+    Method.LEARNED: "knows {facts}, and guesses {secret} by a model learned from the release",
     Method.DISTANCE: "knows {facts}, and takes whoever has a released row unusually close to have been in the table",
     Method.DENSITY: "knows {facts} and other people's rows, and takes whoever stands where the release is unusually "
     "denser than those to have been in the table",
@@ -83,7 +95,7 @@ class Adversary(Value):
         """What it knows and tries, in a sentence for people."""
         facts = ", ".join(self.knows)
         if self.method is not None:
-            return _SENTENCES[self.method].format(facts=facts, secret=self.secret)
+            return _SENTENCES[self.method].format(facts=facts, secret=self.secret, linked=", ".join(self.linked))
         if self.goal is Goal.LINKABILITY:
             return f"knows {facts} from one source and {', '.join(self.linked)} from another, and joins them"
         if self.goal is Goal.INFERENCE:
@@ -102,20 +114,44 @@ def declare(policy: Policy, columns: list[str], *, controlled: bool = True, imit
     """
     released = [name for name in columns if name in policy.released]
     named = [name for name in columns if name in policy.named(Role.DIRECT)]
-    adversaries = [
-        Adversary(name="singling-out-all", goal=Goal.SINGLING_OUT, knows=tuple(released)),
-        Adversary(name="singling-out-some", goal=Goal.SINGLING_OUT, knows=tuple(released), every_fact=False),
-    ]
+    adversaries = [_isolator(by, released) for by in policy.attacks.singling_out]
     if named:
         adversaries.append(Adversary(name="direct-identifiers", goal=Goal.SINGLING_OUT, knows=tuple(named)))
-    left, right = _sources(policy, released)
-    if left and right:
-        adversaries.append(Adversary(name="linkability", goal=Goal.LINKABILITY, knows=left, linked=right))
+    adversaries += _linkers(policy, released)
     secrets = [secret for secret in policy.secrets if secret in released]
-    adversaries += [_inference(policy, released, secret) for secret in secrets]
+    adversaries += [
+        _inference(policy, released, secret, by) for secret in secrets for by in policy.attacks.inference.by
+    ]
     adversaries += [found for secret in secrets for found in _disclosure(policy, released, secret)]
     adversaries += _by_quasi_identifiers(policy, released)
     return adversaries + (_membership(policy, released, imitable=imitable) if controlled else [])
+
+
+def _isolator(by: str, released: list[str]) -> Adversary:
+    predicates = {"univariate": Method.UNIVARIATE, "multivariate": Method.MULTIVARIATE}
+    return Adversary(
+        name=f"singling-out-{by}",
+        goal=Goal.SINGLING_OUT,
+        knows=tuple(released),
+        every_fact=by != "some",
+        method=predicates.get(by),
+    )
+
+
+def _linkers(policy: Policy, released: list[str]) -> list[Adversary]:
+    left, right = _sources(policy, released)
+    if not (left and right):
+        return []
+    declared = {
+        "chosen": Adversary(name="linkability", goal=Goal.LINKABILITY, knows=left, linked=right),
+        "random": Adversary(
+            name="linkability-random", goal=Goal.LINKABILITY, knows=tuple(released), method=Method.RANDOM
+        ),
+        "confident": Adversary(
+            name="linkability-confident", goal=Goal.LINKABILITY, knows=left, linked=right, method=Method.CONFIDENT
+        ),
+    }
+    return [declared[by] for by in policy.attacks.linkability.by]
 
 
 def _sources(policy: Policy, released: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -126,16 +162,17 @@ def _sources(policy: Policy, released: list[str]) -> tuple[tuple[str, ...], tupl
     return tuple(n for n in left if n in released), tuple(n for n in right if n in released)
 
 
-def _inference(policy: Policy, released: list[str], secret: str) -> Adversary:
+def _inference(policy: Policy, released: list[str], secret: str, by: str) -> Adversary:
     # Other secrets are not public either, and one may give away another (a cycle threshold its test result).
     knows = [n for n in released if n != secret and policy.columns[n].role is not Role.SENSITIVE]
     return Adversary(
-        name=f"inference-{secret}",
+        name=f"inference-{secret}" + ("-learned" if by == "learned" else ""),
         goal=Goal.INFERENCE,
         knows=tuple(knows),
         secret=secret,
         secret_kind=policy.columns[secret].kind,
         tolerance=policy.attacks.inference.tolerance,
+        method=Method.LEARNED if by == "learned" else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
@@ -11,9 +13,11 @@ from tasks.attacks import (
     inference,
     linkability,
     membership,
+    predicates,
     reconstruction,
     reidentification,
     singling_out,
+    sizing,
 )
 from tasks.attacks.adversary import Adversary, Goal, Method
 from tasks.attacks.risk import Stratum, TooFewTrials, Trials
@@ -27,13 +31,15 @@ class Evidence(Value):
     """What one adversary achieved, on released people and on the control.
 
     baseline: success on released people of a naive guess that does not look for the row that fits, in [0, 1].
-    extras: further figures that an attack of this kind is reported by, by name.
+    extras: further figures that an attack of this kind is reported by, by name. needed: trials a side at which a
+    release that deserves it is certified, by a pilot; None where the number was given.
     """
 
     adversary: Adversary
     attack: Trials
     control: Trials
     baseline: float
+    needed: int | None = None
     extras: dict[str, float] = Field(default_factory=dict)
 
 
@@ -46,18 +52,51 @@ def run(
     rounding: dict[str, float],
     rng: np.random.Generator,
     make_release: MakeRelease | None = None,
+    aim: sizing.Aim | None = None,
 ) -> Evidence:
     """Attack the people in the release and those in the control in the same way.
 
     Without a control the naive guess stands in for it. What anyone could learn about the population then counts as
     risk, so the risk comes out too high, never too low.
 
-    make_release: the way in which the release was made, for shadow models.
+    make_release: the way in which the release was made, for shadow models. aim: what is to be certified; of the people
+    given as many are attacked as that takes (those attacks of which one person is like another). Everybody without it.
 
     Raises:
         TableError: the release has labels that the policy does not know.
         TooFewTrials: a membership attack without a control.
     """
+    sides = (released_people, control)
+    if aim is None or adversary.goal not in _SIZED or adversary.method in BY_CLAIMS:
+        return _attack(adversary, release, *sides, policy, rounding, rng, make_release)
+    few = [side.some(sizing.PILOT, rng) if side else None for side in sides]
+    pilot = _attack(adversary, release, few[0] or released_people, few[1], policy, rounding, rng, None)
+    # An adversary who attacks some of the people needs as many more to choose from.
+    share = linkability.CONFIDENT_SHARE if adversary.method is Method.CONFIDENT else 1.0
+    needed = sizing.needed(pilot.control, aim)
+    enough = [side.some(max(math.ceil(needed / share), sizing.PILOT), rng) if side else None for side in sides]
+    evidence = _attack(adversary, release, enough[0] or released_people, enough[1], policy, rounding, rng, None)
+    return evidence.model_copy(update={"needed": needed})
+
+
+_SIZED = {Goal.SINGLING_OUT, Goal.LINKABILITY, Goal.INFERENCE}
+BY_CLAIMS = {Method.UNIVARIATE, Method.MULTIVARIATE}
+
+
+def _attack(
+    adversary: Adversary,
+    release: pa.Table,
+    released_people: Targets,
+    control: Targets | None,
+    policy: Policy,
+    rounding: dict[str, float],
+    rng: np.random.Generator,
+    make_release: MakeRelease | None,
+) -> Evidence:
+    if adversary.method in BY_CLAIMS:
+        return _claims(adversary, release, released_people, control, policy, rounding, rng)
+    if adversary.method is Method.CONFIDENT:
+        return _confident(adversary, release, released_people, control, policy, rounding)
     if adversary.goal is Goal.MEMBERSHIP:
         return _membership(adversary, release, released_people, control, policy, rounding, rng, make_release)
     if adversary.goal is Goal.RECONSTRUCTION:
@@ -74,6 +113,46 @@ def run(
     return Evidence(
         adversary=adversary, attack=attack_trials, control=control_trials, baseline=baseline.rate, extras=extras
     )
+
+
+def _claims(
+    adversary: Adversary,
+    release: pa.Table,
+    released_people: Targets,
+    control: Targets | None,
+    policy: Policy,
+    rounding: dict[str, float],
+    rng: np.random.Generator,
+) -> Evidence:
+    """Trials are claims, judged on all rows of both groups."""
+    original = released_people.everyone if released_people.everyone is not None else released_people.rows
+    untouched = (control.everyone if control.everyone is not None else control.rows) if control else None
+    made = predicates.attack(
+        adversary, release, original, untouched, policy, rounding, policy.attacks.trials or predicates.CLAIMS, rng
+    )
+    alike = [np.zeros(len(made.original), dtype=np.int64)] * 2
+    attack, other = _tally([made.original, made.naive if made.control is None else made.control], alike)
+    return Evidence(adversary=adversary, attack=attack, control=other, baseline=float(made.naive.mean()))
+
+
+def _confident(
+    adversary: Adversary,
+    release: pa.Table,
+    released_people: Targets,
+    control: Targets | None,
+    policy: Policy,
+    rounding: dict[str, float],
+) -> Evidence:
+    """Trials are the people whom the adversary is surest of, by the same rule in both groups."""
+    chosen, found = linkability.confident(adversary, release, released_people, policy, rounding)
+    strata = [released_people.outlier[chosen].astype(np.int64)]
+    guesses = np.full(len(found), 1 / release.num_rows)
+    untouched = guesses
+    if control:
+        others, untouched = linkability.confident(adversary, release, control, policy, rounding)
+        strata.append(control.outlier[others].astype(np.int64))
+    attack, other = _tally([found, untouched], [strata[0], strata[-1]])
+    return Evidence(adversary=adversary, attack=attack, control=other, baseline=1 / release.num_rows)
 
 
 def _reconstruction(adversary: Adversary, release: pa.Table, released_people: Targets, policy: Policy) -> Evidence:

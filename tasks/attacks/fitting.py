@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.attacks.gaps import compiled, covers
+from tasks.attacks.gaps import compiled, fits
 from tasks.attacks.neighbours import Secrets
 from tasks.attacks.space import Points, Space
-from tasks.attacks.tree import Boxes, Tree, grow, least_distance, may_fit
+from tasks.attacks.tree import Boxes, Tree, grow, least_distance, may_fit, measure
 
 
 def chance_of_own_row(space: Space, known: np.ndarray, company: np.ndarray) -> np.ndarray:
@@ -80,15 +80,6 @@ def _fitting(points: Points, boxes: Boxes, t: int, known: np.ndarray, stack: np.
 
 
 @compiled
-def fits(points: Points, t: int, r: int, used: np.ndarray) -> bool:
-    """Whether the labels of row r cover all facts of target t in the columns `used`, bool (columns,)."""
-    for column in range(len(used)):  # noqa: SIM110 - generators are not compiled
-        if used[column] and not covers(points, t, r, column):
-            return False
-    return True
-
-
-@compiled
 def _chance_of_own_row(
     points: Points, boxes: Boxes, known: np.ndarray, others: np.ndarray, company: np.ndarray, chance: np.ndarray
 ) -> None:
@@ -130,33 +121,9 @@ def _secrets_of_fitting_rows(tree: Tree, known: np.ndarray, secrets: Secrets, fo
 
 
 @compiled
-def _distance(points: Points, t: int, r: int, columns: np.ndarray, limit: float) -> float:
-    """Distance of target t to row r over the columns; may stop adding up once beyond `limit`."""
-    total = 0.0
-    categories = points.target_codes.shape[1]
-    for column in columns:
-        j = column - categories
-        if j < 0:
-            total += points.row_blur[r, column] if covers(points, t, r, column) else 1.0
-        else:
-            total += _away(points.target_values[t, j], points.row_low[r, j], points.row_high[r, j], points.ranges[j])
-        if total > limit:
-            return total
-    return total
-
-
-@compiled
-def _away(fact: float, low: float, high: float, scale: float) -> float:
-    if np.isnan(fact) or np.isnan(low):
-        return 0.0 if np.isnan(fact) and np.isnan(low) else 1.0
-    if fact <= low or fact >= high:
-        return min(abs(fact - 0.5 * (low + high)) / scale, 1.0)
-    return ((fact - low) ** 2 + (high - fact) ** 2) / (2.0 * (high - low) * scale)
-
-
-@compiled
 def _kernel_sums(tree: Tree, weights: np.ndarray, width: float, limit: float, sums: np.ndarray) -> None:
     stack = np.empty(len(tree.boxes.start) + 1, dtype=np.int64)
+    away = np.empty(len(tree.row), dtype=np.float32)
     for t in range(len(sums)):
         stack[0], top = 0, 1
         while top > 0:
@@ -168,9 +135,10 @@ def _kernel_sums(tree: Tree, weights: np.ndarray, width: float, limit: float, su
                 stack[top], stack[top + 1] = tree.boxes.child[box], tree.boxes.child[box] + 1
                 top += 2
                 continue
-            for r in range(tree.boxes.start[box], tree.boxes.stop[box]):
-                distance = _distance(tree.points, t, r, tree.columns, limit)
-                if distance <= limit:
-                    kernel = np.exp(-distance / width)
+            start, stop = tree.boxes.start[box], tree.boxes.stop[box]
+            measure(tree, t, start, stop, away)
+            for r in range(start, stop):
+                if away[r - start] <= limit:
+                    kernel = np.exp(-away[r - start] / width)
                     for m in range(sums.shape[1]):
                         sums[t, m] += weights[r, m] * kernel

@@ -20,54 +20,52 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @compiled
-def category_covers(points: Points, t: int, r: int, j: int) -> bool:
-    """Whether row r's label covers target t's fact in the j-th categorical column."""
-    fact = points.target_codes[t, j]
-    return points.row_first[r, j] <= fact and fact <= points.row_last[r, j]
-
-
-@compiled
-def number_covers(points: Points, t: int, r: int, j: int) -> bool:
-    """Whether row r's label covers target t's fact in the j-th numeric column; missing covers missing."""
-    fact, low, high = points.target_values[t, j], points.row_low[r, j], points.row_high[r, j]
+def number_covers(fact: float, low: float, high: float) -> bool:
+    """Whether a label covers a fact; missing covers missing."""
     if np.isnan(fact) or np.isnan(low):
         return np.isnan(fact) and np.isnan(low)
     return low <= fact and fact <= high
 
 
 @compiled
-def category_gap(points: Points, t: int, r: int, j: int) -> float:
-    """Distance in the j-th categorical column: 1 - 1/m if the label covers the fact among m leaves, else 1."""
-    if category_covers(points, t, r, j):
-        return points.row_blur[r, j]
-    return 1.0
-
-
-@compiled
-def number_gap(points: Points, t: int, r: int, j: int) -> float:
-    """Expected |fact - U| / range for U uniform under the label; 1 where only one of them is missing."""
-    fact, low, high = points.target_values[t, j], points.row_low[r, j], points.row_high[r, j]
+def number_gap(fact: float, low: float, high: float, scale: float) -> float:
+    """Expected |fact - U| / scale for U uniform in [low, high], at most 1; 1 where only one side is missing."""
     if np.isnan(fact) or np.isnan(low):
         return 0.0 if np.isnan(fact) and np.isnan(low) else 1.0
-    scale = points.ranges[j]
     if fact <= low or fact >= high:
         return min(abs(fact - 0.5 * (low + high)) / scale, 1.0)
     return ((fact - low) ** 2 + (high - fact) ** 2) / (2.0 * (high - low) * scale)
 
 
 @compiled
-def gap(points: Points, t: int, r: int, column: int) -> float:
-    """Distance in one column; categorical columns are numbered first."""
+def fits(points: Points, t: int, r: int, used: np.ndarray) -> bool:
+    """Whether the labels of row r cover all facts of target t in the columns `used`, bool (columns,)."""
     categories = points.target_codes.shape[1]
-    if column < categories:
-        return category_gap(points, t, r, column)
-    return number_gap(points, t, r, column - categories)
+    for j in range(categories):
+        fact = points.target_codes[t, j]
+        if used[j] and not (points.row_first[r, j] <= fact and fact <= points.row_last[r, j]):
+            return False
+    for j in range(points.target_values.shape[1]):
+        if used[categories + j] and not number_covers(
+            points.target_values[t, j], points.row_low[r, j], points.row_high[r, j]
+        ):
+            return False
+    return True
 
 
 @compiled
-def covers(points: Points, t: int, r: int, column: int) -> bool:
-    """Whether the label of one column covers the fact; categorical columns are numbered first."""
+def distance(points: Points, t: int, r: int, columns: np.ndarray) -> float:
+    """Distance of target t to row r over the columns, by number."""
     categories = points.target_codes.shape[1]
-    if column < categories:
-        return category_covers(points, t, r, column)
-    return number_covers(points, t, r, column - categories)
+    total = 0.0
+    for column in columns:
+        if column < categories:
+            fact = points.target_codes[t, column]
+            inside = points.row_first[r, column] <= fact and fact <= points.row_last[r, column]
+            total += points.row_blur[r, column] if inside else 1.0
+        else:
+            j = column - categories
+            total += number_gap(
+                points.target_values[t, j], points.row_low[r, j], points.row_high[r, j], points.ranges[j]
+            )
+    return total

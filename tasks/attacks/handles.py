@@ -18,10 +18,11 @@ class Shared(Protocol):
 
 
 class People(Value):
-    """Rows to attack, those that stand out apart from the others."""
+    """Rows to attack, those that stand out apart from the others; and all rows of the group that they are from."""
 
     outliers: Table
     others: Table
+    everyone: Table | None = None
 
 
 class TargetGroups(Value):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tasks.attacks import neighbours, space
-from tasks.attacks.adversary import Adversary
+from tasks.attacks import learning, neighbours, space
+from tasks.attacks.adversary import Adversary, Method
 from tasks.common.policy import Kind, Policy
+from tasks.common.seeds import derive
 
 # Values with fewer people than this in the smaller group are attacked together.
 LEAST_PEOPLE = 50
@@ -39,7 +40,26 @@ def succeed(
     """Probability of guessing right, for each person, float64 (people,)."""
     place = space.build(people, release, list(adversary.knows), policy, rounding)
     answers = right_answers(adversary, release, people, policy)
+    if adversary.method is Method.LEARNED:
+        return _learned(adversary, place, answers, release, people, policy)
     return neighbours.guess_credit(place, place.mask(adversary.knows), secrets_by_point(place, answers))
+
+
+def _learned(
+    adversary: Adversary, place: space.Space, answers: Answers, release: pa.Table, people: pa.Table, policy: Policy
+) -> np.ndarray:
+    """Credit of the guesses of a model learned from the release, float64 (people,)."""
+    seed = derive(policy.seed, "learn", adversary.name)
+    if adversary.secret_kind in {Kind.NUMERIC, Kind.DATE}:
+        secret = space.build(people, release, [str(adversary.secret)], policy, {})
+        points = secret.points
+        middles = ((points.row_low[:, 0] + points.row_high[:, 0]) / 2)[secret.of_row]
+        if np.isnan(middles).all():
+            return np.zeros(people.num_rows)
+        away = np.abs(learning.guess_numbers(place, middles, seed) - points.target_values[:, 0])
+        return (away <= adversary.tolerance * points.ranges[0] + 1e-9).astype(float)
+    guesses = learning.guess_labels(place, answers.labels, seed)
+    return ((answers.first <= guesses) & (guesses < answers.last)) * answers.share[guesses].astype(float)
 
 
 def naive(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy) -> np.ndarray:

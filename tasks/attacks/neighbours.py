@@ -3,8 +3,9 @@
 A tie set is the set of all rows at the least distance from a target. An adversary who has to choose picks one of them
 at random; successes are expected values over that choice, so that it brings no noise.
 
-A search goes down the tree of boxes (tasks.attacks.tree), the nearer half first, leaves out the boxes that are farther
-than what it has found, and stops adding up the distance of a row once that is beyond it.
+A search goes down the tree of boxes (tasks.attacks.tree), the nearer half first, and leaves out the boxes that are
+farther than what it has found. The rows of the others are measured many at a time in 32 bits; those that may be the
+nearest are measured again in 64 bits.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.attacks.gaps import compiled, covers, gap
+from tasks.attacks.gaps import compiled, distance, fits
 from tasks.attacks.space import Points, Space
-from tasks.attacks.tree import Boxes, Tree, grow, least_distance, may_fit
+from tasks.attacks.tree import Boxes, Tree, grow, least_distance, may_fit, measure
 
 _TIE = 1e-6
 _CHUNK = 256
@@ -45,7 +46,7 @@ def fitting_rows(space: Space, known: np.ndarray, enough: int = 2**62) -> np.nda
 
     enough: counting may stop here.
     """
-    tree = grow(space.points, known.any(axis=0))
+    tree = grow(space.points, np.asarray(known.any(axis=0)))
     counts = np.zeros(space.targets, dtype=np.int64)
     _fitting_rows(tree.points, tree.boxes, known, enough, counts)
     return counts
@@ -63,11 +64,11 @@ def link_probability(space: Space, left: np.ndarray, right: np.ndarray) -> np.nd
     return link(space, left, right)[0]
 
 
-def link(space: Space, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As link_probability, and the sum of the two least distances, float64 (t,) each."""
-    same, distance = np.zeros(space.targets), np.zeros(space.targets)
-    _link(grow(space.points, left), grow(space.points, right), same, distance)
-    return same, distance
+def link(space: Space, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As link_probability; the sum of the two least distances; how many pairs of nearest rows. float64 (t,) each."""
+    same, away, picks = np.zeros(space.targets), np.zeros(space.targets), np.zeros(space.targets)
+    _link(grow(space.points, left), grow(space.points, right), same, away, picks)
+    return same, away, picks
 
 
 def nearest_distances(space: Space, order: int, cores: int = 1) -> np.ndarray:
@@ -81,6 +82,14 @@ def nearest_distances(space: Space, order: int, cores: int = 1) -> np.ndarray:
     return nearest
 
 
+def has_neighbours(space: Space, order: int, within: float, cores: int = 1) -> np.ndarray:
+    """Whether at least `order` released rows are at most `within` away, bool (t,)."""
+    tree = grow(space.points, np.ones(len(space.names), dtype=bool))
+    found = np.zeros(space.targets, dtype=bool)
+    _by_chunk(space.targets, cores, lambda start, stop: _has_neighbours(tree, order, within, start, stop, found))
+    return found
+
+
 def _by_chunk(targets: int, cores: int, search: Callable[[int, int], None]) -> None:
     """Searches for each chunk of targets; compiled code runs beside other threads, and each target on its own."""
     starts = range(0, targets, _CHUNK)
@@ -90,25 +99,6 @@ def _by_chunk(targets: int, cores: int, search: Callable[[int, int], None]) -> N
         return
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(lambda start: search(start, min(start + _CHUNK, targets)), starts))
-
-
-@compiled
-def _distance(points: Points, t: int, r: int, columns: np.ndarray, limit: float) -> float:
-    """Distance of target t to row r over the columns; may stop adding up once beyond `limit`."""
-    total = 0.0
-    for column in columns:
-        total += gap(points, t, r, column)
-        if total > limit:
-            return total
-    return total
-
-
-@compiled
-def _fits(points: Points, t: int, r: int, used: np.ndarray) -> bool:
-    for column in range(len(used)):  # noqa: SIM110 - generators are not compiled
-        if used[column] and not covers(points, t, r, column):
-            return False
-    return True
 
 
 @compiled
@@ -129,55 +119,85 @@ def _push_halves(tree: Tree, box: int, t: int, limit: float, stack: np.ndarray, 
     return top
 
 
-@compiled
-def _nearest(tree: Tree, t: int, stack: np.ndarray, bounds: np.ndarray) -> float:
-    """Least distance of target t to any row."""
-    best = np.inf
-    stack[0], bounds[0], top = 0, 0.0, 1
-    while top > 0:
-        top -= 1
-        box = stack[top]
-        if bounds[top] > best:
-            continue
-        if tree.boxes.child[box] >= 0:
-            top = _push_halves(tree, box, t, best, stack, bounds, top)
-            continue
-        stop = tree.boxes.start[box] + 1 if tree.boxes.alike[box] else tree.boxes.stop[box]
-        for r in range(tree.boxes.start[box], stop):
-            best = min(best, _distance(tree.points, t, r, tree.columns, best))
-    return best
+class _Scratch(NamedTuple):
+    """Room for a search: boxes to look into with their bounds, distances within a box, rows found with theirs."""
+
+    stack: np.ndarray
+    bounds: np.ndarray
+    block: np.ndarray
+    found: np.ndarray
+    away: np.ndarray
 
 
 @compiled
-def _within(tree: Tree, t: int, limit: float, stack: np.ndarray, bounds: np.ndarray, found: np.ndarray) -> int:
-    """Put the rows (of the tree's order) at most `limit` away from target t into `found`; how many they are."""
-    count = 0
-    stack[0], bounds[0], top = 0, 0.0, 1
+def _scratch(tree: Tree) -> _Scratch:
+    boxes, rows = len(tree.boxes.start) + 1, len(tree.row)
+    block = 1
+    for box in range(len(tree.boxes.start)):
+        if tree.boxes.child[box] < 0 and not tree.boxes.alike[box]:
+            block = max(block, tree.boxes.stop[box] - tree.boxes.start[box])
+    return _Scratch(
+        np.empty(boxes, dtype=np.int64),
+        np.empty(boxes),
+        np.empty(block, dtype=np.float32),
+        np.empty(rows, dtype=np.int64),
+        np.empty(rows),
+    )
+
+
+@compiled
+def _nearest(tree: Tree, t: int, room: _Scratch) -> tuple[int, float]:
+    """The tie set of target t (rows in the tree's order) into room.found: how many they are, and how far away."""
+    slack = 2 * tree.lanes.error + _TIE
+    best, count, top = np.inf, 0, 1
+    room.stack[0], room.bounds[0] = 0, 0.0
     while top > 0:
         top -= 1
-        box = stack[top]
+        box = room.stack[top]
+        if room.bounds[top] > best + slack:
+            continue
         if tree.boxes.child[box] >= 0:
-            top = _push_halves(tree, box, t, limit, stack, bounds, top)
+            top = _push_halves(tree, box, t, best + slack, room.stack, room.bounds, top)
             continue
         start, stop = tree.boxes.start[box], tree.boxes.stop[box]
-        if tree.boxes.alike[box]:
-            if _distance(tree.points, t, start, tree.columns, limit) <= limit:
-                for r in range(start, stop):
-                    found[count] = r
-                    count += 1
+        alike = tree.boxes.alike[box]
+        measure(tree, t, start, start + 1 if alike else stop, room.block)
+        least = room.block[0] if alike else _least(room.block, stop - start)
+        if least > best + slack:
             continue
+        best = min(best, least)
         for r in range(start, stop):
-            if _distance(tree.points, t, r, tree.columns, limit) <= limit:
-                found[count] = r
+            away = room.block[0 if alike else r - start]
+            if away <= best + slack:
+                room.found[count], room.away[count] = r, away
                 count += 1
-    return count
+    return _exact_ties(tree, t, best + slack, count, room)
 
 
 @compiled
-def _scratch(tree: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Room for a search: boxes to look into, their bounds, rows found."""
-    boxes, rows = len(tree.boxes.start) + 1, len(tree.row)
-    return np.empty(boxes, dtype=np.int64), np.empty(boxes), np.empty(rows, dtype=np.int64)
+def _least(values: np.ndarray, count: int) -> float:
+    least = values[0]
+    for i in range(1, count):
+        least = min(least, values[i])
+    return least
+
+
+@compiled
+def _exact_ties(tree: Tree, t: int, limit: float, count: int, room: _Scratch) -> tuple[int, float]:
+    """Of the rows found, keep those that are nearest by exact distance."""
+    kept, best = 0, np.inf
+    for i in range(count):
+        if room.away[i] <= limit:
+            exact = distance(tree.points, t, room.found[i], tree.columns)
+            room.found[kept], room.away[kept] = room.found[i], exact
+            best = min(best, exact)
+            kept += 1
+    tied = 0
+    for i in range(kept):
+        if room.away[i] <= best + _TIE:
+            room.found[tied] = room.found[i]
+            tied += 1
+    return tied, best
 
 
 @compiled
@@ -195,17 +215,17 @@ def _fitting_rows(points: Points, boxes: Boxes, known: np.ndarray, enough: int, 
                 top += 2
                 continue
             for r in range(boxes.start[box], boxes.stop[box]):
-                if _fits(points, t, r, known[t]):
+                if fits(points, t, r, known[t]):
                     counts[t] += points.weights[r]
 
 
 @compiled
 def _guess_credit(tree: Tree, secrets: Secrets, credit: np.ndarray) -> None:
-    stack, bounds, found = _scratch(tree)
+    room = _scratch(tree)
     for t in range(len(credit)):
-        limit = _nearest(tree, t, stack, bounds) + _TIE
+        ties, _ = _nearest(tree, t, room)
         right, tied = 0.0, 0.0
-        for r in found[: _within(tree, t, limit, stack, bounds, found)]:
+        for r in room.found[:ties]:
             tied += tree.points.weights[r]
             for j in range(secrets.starts[tree.row[r]], secrets.starts[tree.row[r] + 1]):
                 label = secrets.labels[j]
@@ -215,56 +235,90 @@ def _guess_credit(tree: Tree, secrets: Secrets, credit: np.ndarray) -> None:
 
 
 @compiled
-def _link(left: Tree, right: Tree, same: np.ndarray, distance: np.ndarray) -> None:
-    left_stack, left_bounds, found = _scratch(left)
-    right_stack, right_bounds, _ = _scratch(right)
+def _link(left: Tree, right: Tree, same: np.ndarray, away: np.ndarray, picks: np.ndarray) -> None:
+    left_room, right_room = _scratch(left), _scratch(right)
     picked_for = np.full(len(left.row), -1, dtype=np.int64)
     for t in range(len(same)):
-        by_left = _nearest(left, t, left_stack, left_bounds)
-        by_right = _nearest(right, t, right_stack, right_bounds)
+        left_ties, by_left = _nearest(left, t, left_room)
+        right_ties, by_right = _nearest(right, t, right_room)
         in_left, in_right, in_both = 0.0, 0.0, 0.0
-        for r in found[: _within(left, t, by_left + _TIE, left_stack, left_bounds, found)]:
+        for r in left_room.found[:left_ties]:
             picked_for[left.row[r]] = t
             in_left += left.points.weights[r]
-        for r in found[: _within(right, t, by_right + _TIE, right_stack, right_bounds, found)]:
+        for r in right_room.found[:right_ties]:
             in_right += right.points.weights[r]
             if picked_for[right.row[r]] == t:
                 in_both += right.points.weights[r]
         same[t] = in_both / (in_left * in_right)
-        distance[t] = by_left + by_right
+        away[t], picks[t] = by_left + by_right, in_left * in_right
 
 
 @compiled
 def _nearest_distances(tree: Tree, order: int, begin: int, end: int, nearest: np.ndarray) -> None:
-    stack, bounds, _ = _scratch(tree)
+    """By rows that may be among the nearest in 32 bits, measured again in 64 bits."""
+    room = _scratch(tree)
     best, weights = np.empty(order), np.empty(order, dtype=np.int64)
+    slack = 2 * tree.lanes.error
     for t in range(begin, end):
         best[:], weights[:] = np.inf, 0
-        stack[0], bounds[0], top = 0, 0.0, 1
+        room.stack[0], room.bounds[0], top = 0, 0.0, 1
         limit = np.inf
         while top > 0:
             top -= 1
-            box = stack[top]
-            if bounds[top] > limit:
+            box = room.stack[top]
+            if room.bounds[top] > limit + slack:
                 continue
             if tree.boxes.child[box] >= 0:
-                top = _push_halves(tree, box, t, limit, stack, bounds, top)
+                top = _push_halves(tree, box, t, limit + slack, room.stack, room.bounds, top)
                 continue
-            for r in range(tree.boxes.start[box], tree.boxes.stop[box]):
-                distance = _distance(tree.points, t, r, tree.columns, limit)
-                if distance < best[-1]:
-                    limit = _insert(best, weights, distance, tree.points.weights[r])
+            start, stop = tree.boxes.start[box], tree.boxes.stop[box]
+            if tree.boxes.alike[box]:
+                weight = tree.points.weights[start:stop].sum()
+                limit = _insert(best, weights, distance(tree.points, t, start, tree.columns), weight)
+                continue
+            measure(tree, t, start, stop, room.block)
+            for r in range(start, stop):
+                if room.block[r - start] <= limit + slack:
+                    limit = _insert(best, weights, distance(tree.points, t, r, tree.columns), tree.points.weights[r])
         nearest[t] = limit if limit < np.inf else best[best < np.inf].max()
 
 
 @compiled
-def _insert(best: np.ndarray, weights: np.ndarray, distance: float, weight: int) -> float:
+def _has_neighbours(tree: Tree, order: int, within: float, begin: int, end: int, found: np.ndarray) -> None:
+    room = _scratch(tree)
+    error = tree.lanes.error
+    for t in range(begin, end):
+        room.stack[0], room.bounds[0], top, seen = 0, 0.0, 1, 0
+        while top > 0 and seen < order:
+            top -= 1
+            box = room.stack[top]
+            if tree.boxes.child[box] >= 0:
+                top = _push_halves(tree, box, t, within, room.stack, room.bounds, top)
+                continue
+            start, stop = tree.boxes.start[box], tree.boxes.stop[box]
+            alike = tree.boxes.alike[box]
+            measure(tree, t, start, start + 1 if alike else stop, room.block)
+            for r in range(start, stop):
+                away = room.block[0 if alike else r - start]
+                # Measured again where 32 bits do not tell.
+                if away <= within - error or (
+                    away <= within + error and distance(tree.points, t, r, tree.columns) <= within
+                ):
+                    seen += tree.points.weights[r]
+                    if seen >= order:
+                        break
+        found[t] = seen >= order
+
+
+@compiled
+def _insert(best: np.ndarray, weights: np.ndarray, away: float, weight: int) -> float:
     """Keep the nearest in order; the distance within which there are as many rows as asked for."""
-    place = len(best) - 1
-    while place > 0 and best[place - 1] > distance:
-        best[place], weights[place] = best[place - 1], weights[place - 1]
-        place -= 1
-    best[place], weights[place] = distance, weight
+    if away < best[-1]:
+        place = len(best) - 1
+        while place > 0 and best[place - 1] > away:
+            best[place], weights[place] = best[place - 1], weights[place - 1]
+            place -= 1
+        best[place], weights[place] = away, weight
     seen = 0
     for place in range(len(best)):
         seen += weights[place]

@@ -28,6 +28,7 @@ class Finding(Value):
     """One attack in numbers. Rates and risks are in [0, 1]; trials are on released people and on the control.
 
     extras: further figures that an attack of this kind is reported by, such as `tpr_at_fpr_0.01`.
+    needed: trials a side that it takes to certify the threshold; None where their number was given.
     """
 
     name: str
@@ -42,6 +43,12 @@ class Finding(Value):
     low: float
     high: float
     extras: dict[str, float] = Field(default_factory=dict)
+    needed: int | None = None
+
+    @property
+    def people_missing(self) -> int:
+        """How many more trials a side it takes to certify the threshold, if it can be; 0 if that is not known."""
+        return max((self.needed or 0) - min(self.trials, self.control_trials), 0)
 
 
 class Scorecard(Value):
@@ -58,6 +65,18 @@ class Scorecard(Value):
     def worst_finding(self) -> Finding:
         """The attack that set the score."""
         return next(finding for finding in self.attacks if finding.name == self.worst)
+
+    @property
+    def shortage(self) -> str | None:
+        """Why an inconclusive gate cannot decide, where that is for want of people; in a sentence."""
+        open_ones = [f for f in self.attacks if f.high > self.threshold and f.people_missing]
+        if self.gate is not Gate.INCONCLUSIVE or not open_ones:
+            return None
+        most = max(open_ones, key=lambda finding: finding.needed or 0)
+        return (
+            f"{most.name} had {most.trials:,} trials on the release and {most.control_trials:,} on the control; "
+            f"to certify {self.threshold} takes about {most.needed:,} on each side"
+        )
 
 
 def score(evidence: list[Evidence], threshold: float, confidence: float) -> Scorecard:
@@ -93,6 +112,7 @@ def _finding(evidence: Evidence, confidence: float) -> Finding:
         low=risk.low,
         high=risk.high,
         extras=evidence.extras,
+        needed=evidence.needed,
     )
 
 

@@ -14,7 +14,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +64,11 @@ class Space:
     def targets(self) -> int:
         """How many targets."""
         return len(self.points.target_codes)
+
+    def only(self, targets: np.ndarray) -> Space:
+        """The same with some of the targets, by number."""
+        facts = {"target_codes": self.points.target_codes[targets], "target_values": self.points.target_values[targets]}
+        return replace(self, points=self.points._replace(**facts))
 
     def mask(self, names: Collection[str]) -> np.ndarray:
         """bool (columns,), true for the named ones."""

@@ -12,7 +12,7 @@ from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
 from tasks.attacks import adjust as adjusting
 from tasks.attacks import attack as attacking
-from tasks.attacks import targets
+from tasks.attacks import sizing, targets
 from tasks.attacks.adversary import Adversary, declare
 from tasks.attacks.attack import Evidence
 from tasks.attacks.handles import People, Shared, TargetGroups
@@ -38,6 +38,7 @@ def choose_targets(parts: Parts, control: Literal["working", "sealed"], policy: 
             People(
                 outliers=keep.put_selection(part, rows[choice.outlier]),
                 others=keep.put_selection(part, rows[~choice.outlier]),
+                everyone=part,
             )
         )
     return TargetGroups(released=people[0], control=people[1])
@@ -52,14 +53,17 @@ def adversaries(rows: Shared, policy: Policy) -> list[Adversary]:
 @step("attack")
 def attack(adversary: Adversary, rows: Shared, release: Release, groups: TargetGroups, policy: Policy) -> Evidence:
     """Run one declared adversary against rows that are the release, or were made from it."""
+    by_claims = adversary.method in attacking.BY_CLAIMS
+    attacks = len(declare(policy, list(rows.attacked.columns)))
     return attacking.run(
         adversary,
         rows.attacked.read(),
-        _read(groups.released, policy),
-        _read(groups.control, policy),
+        _read(groups.released, policy, all_rows=by_claims),
+        _read(groups.control, policy, all_rows=by_claims),
         policy,
         release.plan.rounding,
         generator(policy.seed, "attack", adversary.name),
+        aim=sizing.aim(policy, attacks, while_adjusting=True),
     )
 
 
@@ -85,7 +89,8 @@ def adjust(parts: Parts, groups: TargetGroups, release: Release, card: Scorecard
     )
 
 
-def _read(people: People, policy: Policy) -> Targets:
+def _read(people: People, policy: Policy, *, all_rows: bool = False) -> Targets:
     rows = [reading.read(part, policy) for part in (people.outliers, people.others)]
     outlier = np.repeat([True, False], [part.num_rows for part in rows])
-    return Targets(pa.concat_tables(rows), outlier)
+    everyone = reading.read(people.everyone, policy) if all_rows and people.everyone else None
+    return Targets(pa.concat_tables(rows), outlier, everyone)

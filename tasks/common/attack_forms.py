@@ -8,6 +8,9 @@ from pydantic import Field
 
 from tasks.common.values import Value
 
+Isolator = Literal["all", "some", "univariate", "multivariate"]
+Linker = Literal["chosen", "random", "confident"]
+Guesser = Literal["neighbour", "learned"]
 Reader = Literal["distance", "density"]
 Reidentifier = Literal["prosecutor", "journalist", "marketer"]
 Discloser = Literal["homogeneity", "skewness", "background"]
@@ -30,6 +33,11 @@ class Membership(Value):
 class FurtherAttacks(Value):
     """Adversaries that a policy can add or leave out."""
 
+    singling_out: tuple[Isolator, ...] = Field(
+        ("all", "some"),
+        description="Knowing all facts of a person, or some; or by predicates of one or of several columns that are "
+        "made from the release alone.",
+    )
     membership: Membership = Membership()
     reidentification: tuple[Reidentifier, ...] = Field(
         ("prosecutor",), description="Whose risk of being found by their quasi-identifiers is measured."
