@@ -3,7 +3,8 @@
 A cell that is suppressed is released as `*`, and rows form a class where all their labels are equal, `*` among them.
 Fewest cells is NP-hard (Meyerson and Williams 2004, PODS, section 2), so this is greedy: sets of columns by their size,
 and among equally large ones always the set that saves most rows, until no set saves any. Up to a few thousand sets all
-are considered; of more columns those in which violating classes differ from their likes. What no set saves is
+are considered; of more columns those in which violating classes differ from their likes. What no set saves joins the
+class of saved rows that loses fewest cells by it, unless these are more than would be lost with the rows. The rest is
 suppressed by record. Rows that satisfied the criteria are never touched.
 """
 
@@ -25,6 +26,9 @@ from tasks.common.errors import ThresholdNotReached
 _MOST_SETS = 4096
 _MOST_WORK = 400_000_000
 _LIKES = 8
+_MOST_JOINING = 2000
+_MOST_TRIED = 8
+_HIDDEN = -1
 
 
 def recode(
@@ -77,6 +81,7 @@ def _hidden(classes: Tuples, sizes: Sequence[int], criteria: Sequence[Criterion]
     for size in range(1, len(useful) + 1):
         equally_large = [useful[chosen] for chosen in sets if len(chosen) == size]
         left = _save(classes, left, equally_large, sizes, criteria, hidden)
+    _join(classes, left, useful, criteria, hidden)
     return hidden
 
 
@@ -123,6 +128,39 @@ def _saved(
         keys = pack_below([candidates.codes[:, j] for j in shown], [sizes[j] for j in shown])
     merged, of_class, _ = merge(candidates, *keys)
     return left[~violating(criteria, merged)[of_class]]
+
+
+def _join(
+    classes: Tuples, left: np.ndarray, useful: np.ndarray, criteria: Sequence[Criterion], hidden: np.ndarray
+) -> None:
+    """Let classes that no set saved join others that lost cells, the largest first, where these lose little by it."""
+    saved = np.flatnonzero(hidden.any(axis=1))
+    shown, group = np.unique(
+        np.where(hidden[saved], _HIDDEN, classes.codes[saved])[:, useful], axis=0, return_inverse=True
+    )
+    members = [saved[group.reshape(-1) == number] for number in range(len(shown))]
+    rows = np.array([int(classes.rows[inside].sum()) for inside in members], dtype=np.int64)
+    for joining in left[np.argsort(-classes.rows[left], kind="stable")][:_MOST_JOINING]:
+        differ = (shown != classes.codes[joining, useful]) & (shown != _HIDDEN)
+        taken = rows * differ.sum(axis=1)
+        own = classes.rows[joining] * (differ | (shown == _HIDDEN)).sum(axis=1)
+        affordable = np.flatnonzero(taken <= classes.rows[joining] * len(useful))
+        for number in affordable[np.argsort((taken + own)[affordable], kind="stable")][:_MOST_TRIED]:
+            wider = np.where(differ[number], _HIDDEN, shown[number])
+            alike = np.flatnonzero((shown == wider).all(axis=1))
+            together = np.concatenate([members[number], [joining], *(members[i] for i in alike if i != number)])
+            if not _violates(classes, together, criteria):
+                shown[number], members[number], rows[number] = wider, together, classes.rows[together].sum()
+                hidden[np.ix_(together, useful[wider == _HIDDEN])] = True
+                others = [i for i in alike if i != number]
+                keep = np.setdiff1d(np.arange(len(rows)), others)
+                shown, rows, members = shown[keep], rows[keep], [members[i] for i in keep]
+                break
+
+
+def _violates(classes: Tuples, together: np.ndarray, criteria: Sequence[Criterion]) -> bool:
+    merged, _, _ = merge(subset(classes, together), np.zeros(len(together), dtype=np.int64), 1)
+    return bool(violating(criteria, merged)[0])
 
 
 def _sets(codes: np.ndarray) -> list[np.ndarray]:

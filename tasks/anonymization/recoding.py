@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.anonymization.axes import Labels
 from tasks.anonymization.classes import Histogram, Tuples, merge, pack_below
-from tasks.anonymization.criteria import Criterion, Judgement, KAnonymity, judge
+from tasks.anonymization.criteria import Criterion, Judgement, KAnonymity, judge, split
 from tasks.common.errors import ThresholdNotReached
 
 
@@ -75,7 +75,7 @@ def recoded(
 
 
 def _judged(classes: Tuples, criteria: Sequence[Criterion], most_suppressed: int) -> Judgement:
-    return judge(criteria, classes, most_suppressed, lambda: np.argsort(np.lexsort(classes.codes.T)))
+    return judge(split(criteria), classes, most_suppressed, lambda: np.argsort(np.lexsort(classes.codes.T)))
 
 
 def fragments(tuples: Tuples, source: np.ndarray, rows: np.ndarray) -> Tuples:
