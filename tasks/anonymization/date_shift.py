@@ -8,6 +8,8 @@ how long it took: whoever knows two dates of a person knows an interval (Hripcsa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,10 +26,15 @@ def offset(person: str, key: Key, project: str, shift: Shift) -> int:
 
     A 256-bit number modulo the 2n possible offsets is off uniform by less than 2n / 2^256.
     """
+    return next(_offsets([person], key, project, shift))
+
+
+def _offsets(people: list[str], key: Key, project: str, shift: Shift) -> Iterator[int]:
     step = 7 if shift.keep_weekday else 1
     most = shift.days // step
-    drawn = int.from_bytes(key.derive("date-shift", project, str(step), str(most), person), "big") % (2 * most)
-    return step * (drawn - most if drawn < most else drawn - most + 1)
+    for digest in key.derive_each("date-shift", project, str(step), str(most), last=people):
+        drawn = int.from_bytes(digest, "big") % (2 * most)
+        yield step * (drawn - most if drawn < most else drawn - most + 1)
 
 
 def offsets(persons: pa.Array | pa.ChunkedArray, key: Key, project: str, shift: Shift) -> np.ndarray:
@@ -43,7 +50,7 @@ def offsets(persons: pa.Array | pa.ChunkedArray, key: Key, project: str, shift: 
             "other dates; complete them, or leave them out under `exclude:`"
         )
     encoded = text.dictionary_encode()
-    of_person = [offset(person, key, project, shift) for person in encoded.dictionary.to_pylist()]
+    of_person = list(_offsets(encoded.dictionary.to_pylist(), key, project, shift))
     return np.array(of_person, dtype=np.int32)[encoded.indices.to_numpy()]
 
 

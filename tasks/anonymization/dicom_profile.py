@@ -1,10 +1,11 @@
 """DICOM's Basic Application Level Confidentiality Profile: what has to happen to which attribute.
 
-The table `dicom_profile.csv` is Table E.1-1 of PS3.15, Annex E, edition 2024e: by attribute its action in the Basic
-Profile and in the options. D: a dummy value, Z: no value, X: removed, K: kept, C: cleaned, U: a new UID, the same for
-the same. Which action of a compound one applies depends on the type that the attribute has in the object's definition.
-The one that leaves a valid object whatever that type is is taken: X/Z no value, all others with D a dummy, and X/Z/U*
-the sequence with new UIDs in it. No dummy tells anything, so nothing is protected less.
+The table `dicom_profile.csv` is Table E.1-1 of PS3.15, Annex E: by attribute its action in the Basic Profile as of
+edition 2026c, and in the options as of 2024e; no option keeps what was added since, but for one UID. D: a dummy value,
+Z: no value, X: removed, K: kept, C: cleaned, U: a new UID, the same for the same. Which action of a compound one
+applies depends on the type that the attribute has in the object's definition. The one that leaves a valid object
+whatever that type is is taken: X/Z no value, all others with D a dummy, and X/Z/U* the sequence with new UIDs in it.
+No dummy tells anything, so nothing is protected less.
 
 What the table does not name is more than it asks for: unknown attributes, dates and names of people do not stay.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from pydicom.datadict import dictionary_has_tag, keyword_for_tag
 from pydicom.tag import BaseTag, Tag
 
-EDITION = "2024e"
+EDITION = "2026c"
 _TABLE = Path(__file__).with_name("dicom_profile.csv")
 
 

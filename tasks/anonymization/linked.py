@@ -38,7 +38,8 @@ class EventsAccount(Value):
     """What became of a table of events, in rows.
 
     unlinked: of nobody in the base. over_cap: beyond `most_rows_per_person`. beyond_band: left out so that the number
-    of rows tells nothing. suppressed: of people who are not released. people: with rows in the release.
+    of rows tells nothing, here or in the table that the rows go through. suppressed: of people who are not released.
+    people: with rows in the release.
     column_loss: by released column what a cell lost, in [0, 1], rows that were left out counting as lost.
     """
 
@@ -72,19 +73,24 @@ class ReleasedSet:
 
 @dataclass(frozen=True)
 class _Linked:
-    """Typed rows of a table of events whose people are known; persons: places in the base, int64 (rows,)."""
+    """Typed rows of a table of events whose people are known; persons: places in the base, int64 (rows,).
+
+    unlinked, over_cap, hidden: rows that were left out of it already, hidden ones with what they go through.
+    """
 
     table: pa.Table
     persons: np.ndarray
     unlinked: int
-    over_cap: int
+    over_cap: int = 0
+    hidden: int = 0
 
     @property
     def rows_before(self) -> int:
-        return self.table.num_rows + self.unlinked + self.over_cap
+        return self.table.num_rows + self.unlinked + self.over_cap + self.hidden
 
-    def take(self, rows: np.ndarray, over_cap: int = 0) -> _Linked:
-        return _Linked(self.table.take(pa.array(rows)), self.persons[rows], self.unlinked, self.over_cap + over_cap)
+    def take(self, rows: np.ndarray, over_cap: int = 0, hidden: int = 0) -> _Linked:
+        table, persons = self.table.take(pa.array(rows)), self.persons[rows]
+        return _Linked(table, persons, self.unlinked, self.over_cap + over_cap, self.hidden + hidden)
 
 
 def anonymize_set(linked: LinkedPolicy, key: Key) -> ReleasedSet:
@@ -107,12 +113,13 @@ def anonymize_set(linked: LinkedPolicy, key: Key) -> ReleasedSet:
     classes = _classes(made.table, banded.quasi)
     named = pseudonyms.released(base.take(pa.array(kept)), policy, key)
     tables = {BASE: pa.table(named | {name: made.table[name] for name in made.table.column_names if name != _ROW})}
+    shown = _shown(events, linked, kept, classes, len(people))
     accounts = {}
-    for name, rows in events.items():
-        limits = np.zeros(len(people), dtype=np.int64)
-        bands = linked.tables[name].count_bands
-        limits[kept] = rows.table.num_rows if bands is None else longitudinal.quotas(counts[name][kept], bands, classes)
-        tables[name], accounts[name] = _release_events(name, rows, limits, kept, people, linked, key)
+    for name, rows in shown.items():
+        who = people.take(pa.array(rows.persons))
+        columns, lost = _columns(rows.table, who, linked.tables[name], linked, key)
+        tables[name] = pa.table(columns)
+        accounts[name] = _events_account(events[name], rows, lost, kept)
     return ReleasedSet(tables, _account(made.account, frame, base, policy, key, accounts))
 
 
@@ -182,7 +189,7 @@ def _link(linked: LinkedPolicy, people: pa.Array) -> dict[str, _Linked]:
             owners = _owners(through.table, tables[through.table], through.key, places[through.table])
             place = _places(table, through.key, owners[0], owners[1])
         here = np.flatnonzero(place >= 0)
-        found[name] = _Linked(table.take(pa.array(here)), place[here], len(place) - len(here), 0)
+        found[name] = _Linked(table.take(pa.array(here)), place[here], len(place) - len(here))
     return found
 
 
@@ -248,31 +255,50 @@ def _classes(released: pa.Table, quasi: list[str]) -> np.ndarray:
     return np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _release_events(
-    name: str, rows: _Linked, limits: np.ndarray, kept: np.ndarray, people: pa.Array, linked: LinkedPolicy, key: Key
-) -> tuple[pa.Table, EventsAccount]:
-    """Released rows in random order: of each person p at most limits[p], int64 (people,), which is 0 if suppressed."""
-    events, rng = linked.tables[name], generator(linked.base.seed, "events", name)
-    released_people = np.zeros(len(people), dtype=bool)
-    released_people[kept] = True
-    suppressed = int((~released_people[rows.persons]).sum())
-    stay = longitudinal.capped(rows.persons, limits, rng)
-    rng.shuffle(stay)
-    shown = rows.take(stay)
-    who = people.take(pa.array(shown.persons))
-    columns, lost = _columns(shown.table, who, events, linked, key)
-    share = len(stay) / max(rows.rows_before, 1)
-    account = EventsAccount(
-        rows_before=rows.rows_before,
-        unlinked=rows.unlinked,
-        over_cap=rows.over_cap,
-        beyond_band=rows.table.num_rows - suppressed - len(stay),
+def _shown(
+    events: dict[str, _Linked], linked: LinkedPolicy, kept: np.ndarray, classes: np.ndarray, people: int
+) -> dict[str, _Linked]:
+    """The rows to release, in random order.
+
+    kept: places of released people in the base, int64; classes: the class of each. Rows that go through a row of
+    another table that is not released are not either, or their number would tell how many of those there are.
+    """
+    shown: dict[str, _Linked] = {}
+    for name in sorted(events, key=lambda name: linked.tables[name].through is not None):
+        rows, rules = events[name], linked.tables[name]
+        if rules.through is not None:
+            rows = _through(rows, rules.through.key, shown[rules.through.table], kept)
+        limits = np.zeros(people, dtype=np.int64)
+        counts = np.bincount(rows.persons, minlength=people)[kept]
+        bands = rules.count_bands
+        limits[kept] = counts if bands is None else longitudinal.quotas(counts, bands, classes)
+        rng = generator(linked.base.seed, "events", name)
+        stay = longitudinal.capped(rows.persons, limits, rng)
+        rng.shuffle(stay)
+        shown[name] = rows.take(stay)
+    return {name: shown[name] for name in events}
+
+
+def _through(rows: _Linked, key: str, shown: _Linked, kept: np.ndarray) -> _Linked:
+    known = pc.is_in(pseudonyms.as_text(rows.table[key]), value_set=pseudonyms.as_text(shown.table[key]))
+    stay = np.flatnonzero(known.to_numpy(zero_copy_only=False) | ~np.isin(rows.persons, kept))
+    return rows.take(stay, hidden=len(rows.persons) - len(stay))
+
+
+def _events_account(before: _Linked, shown: _Linked, lost: dict[str, float], kept: np.ndarray) -> EventsAccount:
+    suppressed = int((~np.isin(before.persons, kept)).sum())
+    after = shown.table.num_rows
+    share = after / max(before.rows_before, 1)
+    return EventsAccount(
+        rows_before=before.rows_before,
+        unlinked=before.unlinked,
+        over_cap=before.over_cap,
+        beyond_band=before.table.num_rows - suppressed - after,
         suppressed=suppressed,
-        rows_after=len(stay),
+        rows_after=after,
         people=len(np.unique(shown.persons)),
         column_loss={column: 1 - share + share * loss for column, loss in lost.items()},
     )
-    return pa.table(columns), account
 
 
 def _columns(

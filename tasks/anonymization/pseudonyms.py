@@ -36,7 +36,8 @@ def pseudonyms(values: pa.Array | pa.ChunkedArray, key: Key, project: str, withi
     that a column gives the same pseudonyms however a file stores it.
     """
     encoded = as_text(values).dictionary_encode()
-    made = [None if text is None else pseudonym(text, key, project, within) for text in encoded.dictionary.to_pylist()]
+    texts = encoded.dictionary.to_pylist()
+    made = [digest.hex()[:_DIGITS] for digest in key.derive_each("pseudonym", project, within, last=texts)]
     return pa.array(made, pa.string()).take(encoded.indices)
 
 

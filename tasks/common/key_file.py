@@ -11,6 +11,7 @@ import hmac
 import os
 import re
 import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +35,12 @@ class Key:
 
     def derive(self, purpose: str, *parts: str) -> bytes:
         """32 bytes for one purpose. Each part is written with its length, so no two lists give the same message."""
-        encoded = [part.encode() for part in ("secured-1", purpose, *parts)]
-        return mac(self.secret, b"".join(len(part).to_bytes(8, "big") + part for part in encoded))
+        return mac(self.secret, _message("secured-1", purpose, *parts))
+
+    def derive_each(self, purpose: str, *parts: str, last: Iterable[str]) -> Iterator[bytes]:
+        """`derive` for each last part of many."""
+        before = _message("secured-1", purpose, *parts)
+        return (mac(self.secret, before + _message(part)) for part in last)
 
     @property
     def fingerprint(self) -> str:
@@ -44,6 +49,11 @@ class Key:
 
     def __reduce__(self) -> str:
         raise TypeError("a key stays in the process that read it; pass the path of its file instead")
+
+
+def _message(*parts: str) -> bytes:
+    encoded = [part.encode() for part in parts]
+    return b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
 
 
 def new(path: Path) -> Key:

@@ -108,6 +108,18 @@ def test_k_people_share_what_is_known_of_them_in_every_table(clinic):
     assert set(tables["visits"].pid) | set(tables["labs"].pid) <= set(base.pid)
 
 
+def test_rows_of_what_is_not_shown_are_not_shown_either(clinic):
+    # Or the different visits among laboratory tests would tell how many visits there were.
+    made, tables = released(save(clinic, BASE, {"labs": LABS, "visits": VISITS | {"count_bands": [1, 3]}}))
+    base, quasi = tables["base"], ["age", "sex", "rows in labs", "rows in visits"]
+    assert made.account.tables["visits"].beyond_band > 0
+    assert set(tables["labs"].visit) <= set(tables["visits"].visit)
+    for name in ("labs", "visits"):
+        shown = tables[name].groupby("pid").size().reindex(base.pid, fill_value=0).to_numpy()
+        assert base.assign(shown=shown).groupby(quasi).shown.nunique().max() == 1
+    assert base.groupby(quasi).pid.nunique().min() >= 4
+
+
 def test_the_suppressed_are_gone_and_everybody_elses_rows_are_there(clinic):
     made, tables = released(save(clinic, BASE, {"visits": VISITS}))
     original = pd.read_parquet(clinic / "visits.parquet")
