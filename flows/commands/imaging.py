@@ -21,34 +21,36 @@ if TYPE_CHECKING:
 _NAMED_FILES = 20
 
 
+ProfileOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An option of the profile, may be repeated: clean-descriptors, shift-dates, retain-patient, "
+        "retain-device, retain-uids, retain-institution.",
+        show_default=False,
+    ),
+]
+ProjectOption = Annotated[
+    str, typer.Option(help="The name of the policy whose tables are to be joined with the images.")
+]
+PersonOption = Annotated[str, typer.Option(help="The column of such tables whose pseudonyms are patient IDs.")]
+DaysOption = Annotated[int, typer.Option(min=1, max=3650, help="With shift-dates: the largest offset in days.")]
+WeekdayOption = Annotated[bool, typer.Option(help="With shift-dates: offsets are whole weeks.")]
+ReviewedOption = Annotated[
+    str | None,
+    typer.Option(help="Take files that may have text in their pixels, and why; recorded.", show_default=False),
+]
+
+
 def dicom(
     folder: Annotated[Path, typer.Argument(help="A folder of DICOM files.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the results.", show_default=False)],
     key: KeyOption,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="An option of the profile, may be repeated: clean-descriptors, shift-dates, retain-patient, "
-            "retain-device, retain-uids, retain-institution.",
-            show_default=False,
-        ),
-    ] = None,
-    project: Annotated[
-        str, typer.Option(help="The name of the policy whose tables are to be joined with the images.")
-    ] = "dicom",
-    person: Annotated[
-        str, typer.Option(help="The column of such tables whose pseudonyms are patient IDs.")
-    ] = "PatientID",
-    shift_days: Annotated[
-        int, typer.Option(min=1, max=3650, help="With shift-dates: the largest offset in days.")
-    ] = 364,
-    keep_weekday: Annotated[bool, typer.Option(help="With shift-dates: offsets are whole weeks.")] = True,
-    pixels_reviewed: Annotated[
-        str | None,
-        typer.Option(
-            help="Take files that may have text in their pixels all the same, and why; recorded.", show_default=False
-        ),
-    ] = None,
+    profile: ProfileOption = None,
+    project: ProjectOption = "dicom",
+    person: PersonOption = "PatientID",
+    shift_days: DaysOption = 364,
+    keep_weekday: WeekdayOption = True,
+    pixels_reviewed: ReviewedOption = None,
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -77,11 +79,8 @@ def dicom(
         _show(account, out)
     if refused:
         _show_refused(refused, folder)
-        raise TableError(
-            f"{len(refused)} of {account.files} files were refused for the reasons above; the others were written"
-            if account.written
-            else f"all {account.files} files were refused for the reasons above, so nothing was written"
-        )
+        rest = "the others were written" if account.written else "nothing was written"
+        raise TableError(f"{len(refused)} of {account.files} files were refused for the reasons above; {rest}")
 
 
 def _method(key: Path, profile: list[str], project: str, person: str, days: int, keep_weekday: bool) -> Method:

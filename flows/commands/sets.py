@@ -44,8 +44,8 @@ def anonymize_set(
 
     require_new(out)
     with bar(quiet) as progress:
-        rules, secret = linked_forms.read(policy), key_file.read(key)
         progress.say("checking the tables")
+        rules, secret = linked_forms.read(policy), key_file.read(key)
         assert rules.base.table is not None, "checked when the set was read"
         expectations.validate(open_table(rules.base.table), rules.base).require()
         for events in rules.tables.values():
@@ -57,7 +57,7 @@ def anonymize_set(
             for name, table in released.tables.items():
                 write_parquet(table, staging / f"{name}.parquet")
             staging.rename(out)
-    hashes = {name: file_hash(out / f"{name}.parquet") for name in released.tables}
+    hashes = {place.stem: file_hash(place) for place in sorted(out.iterdir())}
     write_json(json, {"out": str(out), "sha256": hashes, **released.account.model_dump(mode="json")})
     if not quiet:
         _show(released.account, out)

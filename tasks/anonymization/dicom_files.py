@@ -103,8 +103,14 @@ def deidentify_folder(
                 refused[place] = reason
         if tally.written:
             staging.rename(out)
-    account = Account(
-        files=len(places),
+    return _account(len(places), refused, tally, method, pixels_reviewed), refused
+
+
+def _account(
+    files: int, refused: dict[Path, str], tally: _Tally, method: Method, pixels_reviewed: str | None
+) -> Account:
+    return Account(
+        files=files,
         written=tally.written,
         refused=tuple(Refusal(sha256=file_hash(place), reason=reason) for place, reason in refused.items()),
         patients=len(tally.patients),
@@ -117,7 +123,6 @@ def deidentify_folder(
         attributes={action.value: tally.attributes[action] for action in Action},
         pixels_reviewed=pixels_reviewed,
     )
-    return account, refused
 
 
 def _files(folder: Path, out: Path) -> list[Path]:

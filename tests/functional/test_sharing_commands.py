@@ -116,7 +116,11 @@ def test_a_set_is_written_whole(home, key, study):
     said = json.loads(account.read_text())
     assert said["people_after"] == len(base) == 80
     assert set(said["sha256"]) == {"base", "visits"}
-    assert key.read_text().strip() not in account.read_text()
+    secret = key.read_text().strip().removeprefix("secured-key-1:")
+    kept = [place.read_bytes() for folder in (home, out) for place in folder.rglob("*") if place.is_file()]
+    for data in (account.read_bytes(), result.stdout.encode(), result.stderr.encode(), *kept):
+        assert secret.encode() not in data
+        assert bytes.fromhex(secret) not in data
 
 
 def test_a_set_that_fails_leaves_nothing(home, key, study):
