@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.anonymization.axes import Labels
-from tasks.anonymization.classes import Histogram, Tuples, merge, pack_below
+from tasks.anonymization.classes import ROUNDING, Histogram, Tuples, merge, pack_below
 from tasks.anonymization.criteria import Criterion, Judgement, KAnonymity, judge, split
 from tasks.common.errors import ThresholdNotReached
 
@@ -119,7 +119,7 @@ def stricter(tuples: Tuples, criteria: Sequence[Criterion]) -> Iterator[list[Cri
     people, k = float(everything.people[0]), least_people(criteria)
     if _judged(everything, criteria, 0).satisfied:
         yield list(criteria)
-        while k < people / 2:
+        while k <= people / 2 + ROUNDING:  # beyond, all are one class
             k = int(min(np.ceil(1.5 * k), people))
             yield [*criteria, KAnonymity(k)]
     wanted = " and ".join(criterion.describe() for criterion in criteria)
