@@ -47,14 +47,15 @@ def secrets_of_fitting_rows(space: Space, known: np.ndarray, secrets: Secrets) -
     return found
 
 
-def kernel_sums(space: Space, weights: np.ndarray, width: float, reach: float) -> np.ndarray:
-    """Sum of exp(-distance / width) of all rows around each target, float64 (t, m), for each of m weightings (m, r).
+def kernel_sums(space: Space, weights: np.ndarray, width: float, reach: float, blur: np.ndarray) -> np.ndarray:
+    """Sum of the kernels of all rows around each target, float64 (t, m), for each of m weightings (m, r).
 
-    reach: beyond how many widths a row does not count.
+    The kernel is exp(-(distance - blur) / width), and at most 1. reach: beyond how many widths a row does not count.
+    blur: float64 (t,), a distance at which a row counts as on the spot.
     """
     tree = grow(space.points, np.ones(len(space.names), dtype=bool))
     sums = np.zeros((space.targets, len(weights)))
-    _kernel_sums(tree, np.ascontiguousarray(weights[:, tree.row].T), width, reach * width, sums)
+    _kernel_sums(tree, np.ascontiguousarray(weights[:, tree.row].T), width, reach, blur, sums)
     return sums
 
 
@@ -121,10 +122,13 @@ def _secrets_of_fitting_rows(tree: Tree, known: np.ndarray, secrets: Secrets, fo
 
 
 @compiled
-def _kernel_sums(tree: Tree, weights: np.ndarray, width: float, limit: float, sums: np.ndarray) -> None:
+def _kernel_sums(
+    tree: Tree, weights: np.ndarray, width: float, reach: float, blur: np.ndarray, sums: np.ndarray
+) -> None:
     stack = np.empty(len(tree.boxes.start) + 1, dtype=np.int64)
     away = np.empty(len(tree.row), dtype=np.float32)
     for t in range(len(sums)):
+        limit = blur[t] + reach * width
         stack[0], top = 0, 1
         while top > 0:
             top -= 1
@@ -139,6 +143,6 @@ def _kernel_sums(tree: Tree, weights: np.ndarray, width: float, limit: float, su
             measure(tree, t, start, stop, away)
             for r in range(start, stop):
                 if away[r - start] <= limit:
-                    kernel = np.exp(-away[r - start] / width)
+                    kernel = np.exp(-max(away[r - start] - blur[t], 0.0) / width)
                     for m in range(sums.shape[1]):
                         sums[t, m] += weights[r, m] * kernel

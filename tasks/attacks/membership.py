@@ -4,7 +4,8 @@ The adversary knows all released columns of a person and gives the person a scor
 hundredth of the people known not to be in the table is taken for a member: a decision at a false positive rate of 0.01,
 where attacks matter (Carlini et al. 2022, IEEE S&P, "Membership inference attacks from first principles").
 
-- distance: how close the nearest released row is (Chen et al. 2020, CCS, GAN-Leaks, section 4.3, full black box).
+- distance: how close the nearest released row is (Chen et al. 2020, CCS, GAN-Leaks, section 4.3, full black box),
+  beyond the distance that labels put between a person and the person's own row.
 - density: how much denser the release is around the person than the population (van Breugel et al. 2023, AISTATS,
   DOMIAS, eq. 2), by product kernels in the space of `tasks.attacks.space`: exp(-Gower distance / h) is a Laplace
   kernel for numbers times Aitchison and Aitken's for categories (1976, Biometrika 63). The control is the sample
@@ -27,6 +28,7 @@ import pyarrow as pa
 
 from tasks.attacks import fitting, neighbours, shadow, space
 from tasks.attacks.adversary import Adversary, Method
+from tasks.attacks.gaps import compiled, number_gap
 from tasks.attacks.risk import Stratum, Trials, success_rate
 from tasks.attacks.targets import Targets
 from tasks.common.policy import Policy
@@ -156,7 +158,50 @@ def _halves(outlier: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _closeness(
     adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy, rounding: dict[str, float]
 ) -> np.ndarray:
-    return -neighbours.nearest_distances(space.build(people, release, list(adversary.knows), policy, rounding), 1)
+    place = space.build(people, release, list(adversary.knows), policy, rounding)
+    return blur(place) - neighbours.nearest_distances(place, 1)
+
+
+def blur(place: space.Space) -> np.ndarray:
+    """Distance that each person's own row would have, for the labels alone, float64 (people,).
+
+    By column the least distance of any released label that covers the fact; where none does, 0.
+    """
+    points = place.points
+    total = np.zeros(place.targets)
+    for j in range(points.row_first.shape[1]):
+        labels = np.unique(np.stack([points.row_first[:, j], points.row_last[:, j], points.row_blur[:, j]]), axis=1)
+        if labels[2].any():
+            total += _least_blur(points.target_codes[:, j].astype(float), *labels)
+    for j in range(points.row_low.shape[1]):
+        low, high = np.unique(np.stack([points.row_low[:, j], points.row_high[:, j]]), axis=1)
+        if (high > low).any():
+            total += _least_gap(points.target_values[:, j], low, high, points.ranges[j])
+    return total
+
+
+@compiled
+def _least_blur(facts: np.ndarray, first: np.ndarray, last: np.ndarray, blurs: np.ndarray) -> np.ndarray:
+    least = np.zeros(len(facts))
+    for t in range(len(facts)):
+        best = np.inf
+        for i in range(len(first)):
+            if first[i] <= facts[t] <= last[i]:
+                best = min(best, blurs[i])
+        least[t] = best if best < np.inf else 0.0
+    return least
+
+
+@compiled
+def _least_gap(facts: np.ndarray, low: np.ndarray, high: np.ndarray, scale: float) -> np.ndarray:
+    least = np.zeros(len(facts))
+    for t in range(len(facts)):
+        best = np.inf
+        for i in range(len(low)):
+            if low[i] <= facts[t] <= high[i]:
+                best = min(best, number_gap(facts[t], low[i], high[i], scale))
+        least[t] = best if best < np.inf else 0.0
+    return least
 
 
 def _density_scores(
@@ -171,35 +216,35 @@ def _density_scores(
     names = list(adversary.knows)
     at = [space.build(side, release, names, policy, rounding) for side in sides]
     width, reach = kernel(at[1])
-    released = [
-        _log_density(
-            fitting.kernel_sums(place, place.points.weights[None, :].astype(float), width, reach)[:, 0],
-            place.points.weights.sum(),
-        )
+    around = [
+        fitting.kernel_sums(place, place.points.weights[None, :].astype(float), width, reach, blur(place))[:, 0]
         for place in at
     ]
     exact = policy.model_copy(update={"columns": {n: c.as_released_exactly() for n, c in policy.columns.items()}})
     sums = []
     for side in sides:
         place = space.build(side, sides[1], names, exact, {})
-        sums.append(fitting.kernel_sums(place, _weights_by_half(place, halves[1]), width, reach))
-    sizes = np.bincount(halves[1], minlength=2)
+        sums.append(fitting.kernel_sums(place, _weights_by_half(place, halves[1]), width, reach, blur(place)))
+    per_person = release.num_rows / np.bincount(halves[1], minlength=2)
     # Who is judged in a half meets the population of the other; who sets thresholds for it is not in its own sample.
-    population = [
-        _log_density(total[np.arange(len(half)), 1 - half], sizes[1 - half])
-        for total, half in zip(sums, (half.astype(int) for half in halves), strict=True)
-    ]
+    expected = []
+    for total, half in zip(sums, (half.astype(int) for half in halves), strict=True):
+        expected.append(total[np.arange(len(half)), 1 - half] * per_person[1 - half])
     own = halves[1].astype(int)
-    alone = np.maximum(sums[1][np.arange(len(own)), own] - 1, 0)
-    left_out = _log_density(alone, sizes[own] - 1)
-    return Scores(
-        released[0] - population[0], released[1] - population[1], released[1] - left_out, halves[0], halves[1]
+    alone = np.maximum(sums[1][np.arange(len(own)), own] - 1, 0) * per_person[own]
+    members, control, calibration = (
+        _log_ratio(*pair) for pair in zip((*around, around[1]), (*expected, alone), strict=True)
     )
+    return Scores(members, control, calibration, *halves)
 
 
-def _log_density(sums: np.ndarray, rows: np.ndarray | int) -> np.ndarray:
-    """Log of the density of so many rows where their kernels add up to `sums`, up to a constant."""
-    return np.log(sums / rows + _FLOOR)
+def _log_ratio(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Log of the released rows found around each person over those expected there, one row added to what is expected.
+
+    Where the population is too sparse to say, the density counts as that of a single released row, or people in gaps
+    of the sample would stand out by a ratio of two densities next to nothing.
+    """
+    return np.log(found + _FLOOR) - np.log1p(expected)
 
 
 def _weights_by_half(place: space.Space, half: np.ndarray) -> np.ndarray:
@@ -212,11 +257,10 @@ def kernel(place: space.Space) -> tuple[float, float]:
     """Width of the kernels, and beyond how many widths they are cut off.
 
     The width is the median distance of the control's nearest released rows over the log of the rows: all rows together
-    then weigh at most as much around a typical person who is not among them as a single row on the spot, and labels
-    blur the population as much as they do the release. Kernels end at twice that distance, where all rows together
-    weigh less than the nearest one.
+    then weigh at most as much around a typical person who is not among them as a single row on the spot. Kernels end
+    at twice that distance, where all rows together weigh less than the nearest one.
     """
-    nearest = neighbours.nearest_distances(place, 1)
+    nearest = neighbours.nearest_distances(place, 1) - blur(place)
     apart = nearest[nearest > 0]
     typical = float(np.median(nearest)) or (float(np.median(apart)) if len(apart) else 1.0)
     rows = np.log(max(int(place.points.weights.sum()), 3))
