@@ -197,10 +197,17 @@ def _without_twins(names: list[tuple[Label, ...]], codes: np.ndarray) -> tuple[L
     unique = []
     for j, column in enumerate(names):
         place: dict[Label, int] = {}
-        renumbered = np.array([place.setdefault(label, len(place)) for label in column], dtype=np.int32)
+        renumbered = np.array([place.setdefault(label, len(place)) for label in of_one_type(column)], dtype=np.int32)
         codes[:, j] = renumbered[codes[:, j]]
         unique.append(tuple(place))
     return tuple(unique), codes
+
+
+def of_one_type(column: Sequence[Label]) -> tuple[Label, ...]:
+    """Labels of a column as it is released: all as words where some are; a missing value stays one."""
+    if not any(isinstance(label, str) for label in column):
+        return tuple(column)
+    return tuple(label if label is None or isinstance(label, str) else _written(label) for label in column)
 
 
 def _label(key: list[int], column: Column, tree: Hierarchy) -> Label:

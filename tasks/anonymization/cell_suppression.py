@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.anonymization.axes import Labels
+from tasks.anonymization.axes import Labels, of_one_type
 from tasks.anonymization.classes import Tuples, merge, pack_below
 from tasks.anonymization.criteria import Criterion, violating
 from tasks.anonymization.hierarchies import ANY, Hierarchy, Label
@@ -51,7 +51,7 @@ def recode(
     classes, of_tuple, _ = merge(replace(tuples, codes=codes.astype(np.int32)), *pack_below(list(codes.T), sizes))
     hidden = _hidden(classes, sizes, criteria)[of_tuple]
     loss = np.stack([tree.loss[level][tuples.codes[:, j]] for j, (tree, level) in enumerate(trees)], axis=1)
-    names, any_codes = _with_any([tree.labels[level] for tree, level in trees])
+    names, any_codes = _with_any([tree.labels[level] for tree, level in trees], hidden)
     shown, lost = np.where(hidden, any_codes, codes), np.where(hidden, 1.0, loss)
     every, rows = np.arange(len(tuples)), tuples.rows
     result = recoded(tuples, every, rows, names, shown, lost, criteria, suppression)
@@ -64,10 +64,11 @@ def recode(
     return result
 
 
-def _with_any(labels: Sequence[tuple[Label, ...]]) -> tuple[Labels, np.ndarray]:
-    """Labels with `*` among them, and its place by column, int32 (q,)."""
-    names = tuple(column if ANY in column else (*column, ANY) for column in labels)
-    return names, np.array([column.index(ANY) for column in names], dtype=np.int32)
+def _with_any(labels: Sequence[tuple[Label, ...]], hidden: np.ndarray) -> tuple[Labels, np.ndarray]:
+    """Labels with `*` among them where a cell is hidden, and its place by column, int32 (q,); hidden: bool (n, q)."""
+    added = [ANY not in column and bool(hidden[:, j].any()) for j, column in enumerate(labels)]
+    names = tuple(of_one_type((*column, ANY) if new else column) for column, new in zip(labels, added, strict=True))
+    return names, np.array([column.index(ANY) if ANY in column else -1 for column in names], dtype=np.int32)
 
 
 def _hidden(classes: Tuples, sizes: Sequence[int], criteria: Sequence[Criterion]) -> np.ndarray:

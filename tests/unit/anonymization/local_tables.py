@@ -82,6 +82,8 @@ def covers(label, value, name, policy=POLICY):
         return True
     if value is None:
         return False
+    if isinstance(value, float) and label[0].isdigit():
+        return float(label) == value
     if label.startswith(("[", "(")):
         low, high = label[1:-1].split(", ")
         parse = dt.date.fromisoformat if isinstance(value, dt.date) else float
