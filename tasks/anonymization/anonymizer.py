@@ -98,7 +98,7 @@ def count(rows: Rows, persons: np.ndarray | None, policy: Policy, secrets: Seque
 
 def from_counted(rows: Rows, counted: Counted, policy: Policy, plan: Plan, rng: np.random.Generator) -> Release:
     """Anonymize rows that were counted before; see `anonymize`."""
-    making = _Making(counted, policy, plan)
+    making = Making(counted, policy, plan)
     schema, tables = making.tables(rows, rng)
     made = pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
     return Release(decoded(made), making.account())
@@ -112,7 +112,7 @@ def write(
     Raises:
         StorageError: the file cannot be written; nothing half-written stays.
     """
-    making = _Making(counted, policy, plan)
+    making = Making(counted, policy, plan)
     schema, tables = making.tables(rows, rng)
     with table_writer(out, schema) as put:
         for table in tables:
@@ -140,7 +140,7 @@ def recode(table: pa.Table, policy: Policy, plan: Plan, levels: dict[str, int]) 
     return pa.table(columns)
 
 
-class _Making:
+class Making:
     """One release in the making: what was decided from the tuples, then the rows."""
 
     def __init__(self, counted: Counted, policy: Policy, plan: Plan) -> None:
