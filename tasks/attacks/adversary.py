@@ -65,10 +65,10 @@ _SENTENCES = {
     "among all, and likelier than not",
     Method.BACKGROUND: "knows {facts} and one value that {secret} does not have, and believes it where the rows that "
     "fit leave one other",
-    Method.GREEDY: "knows {facts} but one, and that the table was recoded greedily, and guesses what the label of "
-    "the missing one stands for",
-    Method.PARTITION: "knows {facts} but one, and that the table was recoded by partition, and guesses what the "
-    "label of the missing one stands for",
+    Method.GREEDY: "knows the group of look-alikes that a person is in, all of {facts} but one, and that the table was "
+    "recoded greedily, and guesses what the label of the missing one stands for",
+    Method.PARTITION: "knows the group of look-alikes that a person is in, all of {facts} but one, and that the table "
+    "was recoded by partition, and guesses what the label of the missing one stands for",
 }
 
 
@@ -202,9 +202,7 @@ def _by_quasi_identifiers(policy: Policy, released: list[str]) -> list[Adversary
         for method in policy.attacks.reidentification
     ]
     return found + [
-        Adversary(
-            name=f"reconstruction-{method}", goal=Goal.RECONSTRUCTION, knows=tuple(released), method=Method(method)
-        )
+        Adversary(name=f"reconstruction-{method}", goal=Goal.RECONSTRUCTION, knows=knows, method=Method(method))
         for method in policy.attacks.reconstruction
     ]
 

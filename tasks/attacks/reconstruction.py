@@ -12,14 +12,14 @@ many of the class's rows lie in which cells. Two kinds of recoding are known her
 - partition (Mondrian, LeFevre et al. 2006, ICDE; clustering): labels are the lowest that cover all rows of the class,
   so that the rows are not all under the same child of a label (halves); boxes may overlap, and tell nothing by it.
 
-The paper solves an integer program for each class to count the solutions. Here a person is asked about, of whom all
-quasi-identifiers but one are known, so that the box shrinks to the line of the missing one, and the probability of
-each of its cells has a closed form or a short recursion: rows are independent and uniform over the line, given the
-constraints. Each quasi-identifier is the missing one in turn. Cells are values, for numbers and dates the finest
-intervals of the hierarchy (the paper's basic segments).
+The paper solves an integer program for each class to count the solutions. Here the adversary knows which class a person
+is in (by a secret that is not shared, say) and all quasi-identifiers but one. The box then shrinks to the line of the
+missing one, and the probability of each of its cells has a closed form or a short recursion: rows are independent and
+uniform over the line, given the constraints. The likeliest cell is guessed. Each quasi-identifier is the missing one
+in turn. Cells are values, for numbers and dates the finest intervals of the hierarchy (the paper's basic segments).
 
 What the label itself says is published. The attack is therefore compared with the guess of someone who takes all
-values under a label for equally likely, on the same people; on a full-domain recoding the two are the same.
+values under a label for equally likely, on the same people.
 """
 
 from __future__ import annotations

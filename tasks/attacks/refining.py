@@ -32,32 +32,61 @@ def guess(
     columns = facts.shape[1]
     least = rows.min()
     volumes = _volumes(boxes, part, offsets, cells)
-    on_line = np.empty(len(boxes), dtype=np.int64)
-    for h in range(columns):
-        first = np.empty(cells[h], dtype=np.int64)
-        likely = np.empty(cells[h])
-        for t in range(len(facts)):
+    on_line, own = np.empty(len(boxes), dtype=np.int64), np.empty(len(boxes), dtype=np.int64)
+    for t in range(len(facts)):
+        mine = _own_classes(facts[t], boxes, ranks, part, offsets, cells, greedy, own)
+        for h in range(columns if mine > 0 else 0):
+            first, likely = np.empty(cells[h], dtype=np.int64), np.empty(cells[h])
             count = _classes_on_line(facts[t], boxes, part, offsets, cells, h, on_line)
             _first_to_cover(boxes, on_line[:count], ranks, part, offsets[h], cells[h], h, greedy, first)
-            mass, refined, all_mass, plain = 0.0, 0.0, 0.0, 0.0
-            pinned = False
-            for b in on_line[:count]:
-                labels = part[offsets[h] + boxes[b, h] * cells[h] :][: cells[h]]
-                width = 0
-                for v in range(cells[h]):
-                    width += labels[v] >= 0
-                weight = rows[b] * width / volumes[b]
-                all_mass += weight
-                plain += weight / width * (labels[facts[t, h]] >= 0)
-                if _line(labels, first, ranks[b], rows[b], least, greedy, likely):
-                    mass += weight
-                    refined += weight * likely[facts[t, h]]
-                    pinned = pinned or (width > 1 and likely[facts[t, h]] >= _CERTAIN)
-            if all_mass > 0:
-                found[t, 1] += plain / all_mass / columns
-                found[t, 0] += (refined / mass if mass > 0 else plain / all_mass) / columns
-                found[t, 2] += pinned / columns
+            total = 0.0
+            for b in own[:mine]:
+                total += rows[b] / volumes[b]
+            for b in own[:mine]:
+                start = offsets[h] + boxes[b, h] * cells[h]
+                labels = part[start : start + cells[h]]
+                width = (labels >= 0).sum()
+                share = rows[b] / volumes[b] / total / columns
+                _line(labels, first, ranks[b], rows[b], least, greedy, likely)
+                found[t, 0] += share * _best_guess(likely, facts[t, h])
+                found[t, 1] += share / width
+                found[t, 2] += share * (width > 1 and likely[facts[t, h]] >= _CERTAIN)
     return found
+
+
+@compiled
+def _own_classes(
+    fact: np.ndarray,
+    boxes: np.ndarray,
+    ranks: np.ndarray,
+    part: np.ndarray,
+    offsets: np.ndarray,
+    cells: np.ndarray,
+    greedy: bool,
+    out: np.ndarray,
+) -> int:
+    """Put into `out` the classes that a target can be in, and return how many: the first made, where that is known."""
+    count = _classes_on_line(fact, boxes, part, offsets, cells, len(fact), out)
+    if not greedy:
+        return count
+    best = len(ranks)
+    for b in out[:count]:
+        best = min(best, ranks[b])
+    kept = 0
+    for b in out[:count]:
+        if ranks[b] == best:
+            out[kept] = b
+            kept += 1
+    return kept
+
+
+@compiled
+def _best_guess(likely: np.ndarray, truth: int) -> float:
+    """Chance that the likeliest cell is the true one; equally likely ones share it."""
+    limit = likely.max() * _CERTAIN
+    if limit <= 0 or likely[truth] < limit:
+        return 0.0
+    return 1.0 / (likely >= limit).sum()
 
 
 @compiled
@@ -120,8 +149,8 @@ def _first_to_cover(
 @compiled
 def _line(
     labels: np.ndarray, first: np.ndarray, rank: int, rows: int, least: int, greedy: bool, likely: np.ndarray
-) -> bool:
-    """Fill in how likely a row of a class is in each cell of the line; False if it can be in none.
+) -> None:
+    """Fill in how likely a row of a class is in each cell of the line.
 
     labels: int32 (cells,), the part of the label that a cell is under, or -1. first: int64 (cells,), the least rank of
     a class that covers the cell. rank, rows: of the class. least: rows in the smallest class, which k is at most.
@@ -134,12 +163,11 @@ def _line(
             size[labels[v]] += 1
     total = size.sum()
     if total == 0:
-        return False
+        return
     share = _rows_by_part(size / total, rows, least - 1) if greedy else _not_all_in_one(size / total, rows)
     for v in range(len(labels)):
         if labels[v] >= 0 and first[v] >= rank:
             likely[v] = share[labels[v]] / size[labels[v]]
-    return True
 
 
 @compiled
