@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -57,67 +58,72 @@ def hierarchical(p, q):
     return cost + min(sum(x for x in high if x > 0), -sum(x for x in high if x < 0))
 
 
-# What a policy asks for, and whether a class of people with these secrets, of `living` in the population, has it.
-# `table` are the secrets of the whole table.
+class Class(NamedTuple):
+    """Secrets of a class, people of the population in it, secrets of the whole table."""
+
+    secrets: list
+    living: int
+    table: list
+
+
+# What a policy asks for, and whether a class has it.
 BY_CLASS = {
-    "k": ({"k": 3}, lambda secrets, living, table: len(secrets) >= 3),
-    "l": ({"l": {"x": 2}}, lambda secrets, living, table: len(set(secrets)) >= 2),
+    "k": ({"k": 3}, lambda c: len(c.secrets) >= 3),
+    "l": ({"l": {"x": 2}}, lambda c: len(set(c.secrets)) >= 2),
     "entropy": (
         {"entropy_l": {"x": 1.7}},
-        lambda secrets, living, table: entropy(Counter(secrets).values()) >= math.log(1.7) - 1e-9,
+        lambda c: entropy(Counter(c.secrets).values()) >= math.log(1.7) - 1e-9,
     ),
     "recursive": (
         {"recursive_l": {"x": {"c": 1.5, "l": 2}}},
-        lambda secrets, living, table: recursive(Counter(secrets).values(), 1.5, 2),
+        lambda c: recursive(Counter(c.secrets).values(), 1.5, 2),
     ),
     "equal": (
         {"t": {"x": 0.3}},
-        lambda secrets, living, table: equal(shares(table), shares(secrets)) <= 0.3 + 1e-9,
+        lambda c: equal(shares(c.table), shares(c.secrets)) <= 0.3 + 1e-9,
     ),
     "ordered": (
         {"t": {"x": {"t": 0.2, "distance": "ordered", "order": SECRETS}}},
-        lambda secrets, living, table: ordered(shares(table), shares(secrets)) <= 0.2 + 1e-9,
+        lambda c: ordered(shares(c.table), shares(c.secrets)) <= 0.2 + 1e-9,
     ),
     "hierarchical": (
         {"t": {"x": {"t": 0.25, "distance": "hierarchical", "hierarchy": GROUPS}}},
-        lambda secrets, living, table: hierarchical(shares(table), shares(secrets)) <= 0.25 + 1e-9,
+        lambda c: hierarchical(shares(c.table), shares(c.secrets)) <= 0.25 + 1e-9,
     ),
     "delta": (
         {"delta_disclosure": {"x": 0.9}},
-        lambda secrets, living, table: all(
-            abs(math.log(q / p)) < 0.9 for p, q in zip(shares(table), shares(secrets), strict=True) if q
-        ),
+        lambda c: all(abs(math.log(q / p)) < 0.9 for p, q in zip(shares(c.table), shares(c.secrets), strict=True) if q),
     ),
     "basic": (
         {"beta": {"x": 1.0}},
-        lambda secrets, living, table: all(
-            q - p <= p + 1e-9 for p, q in zip(shares(table), shares(secrets), strict=True)
-        ),
+        lambda c: all(q - p <= p + 1e-9 for p, q in zip(shares(c.table), shares(c.secrets), strict=True)),
     ),
     "enhanced": (
         {"beta": {"x": {"beta": 2.0, "enhanced": True}}},
-        lambda secrets, living, table: all(
-            q - p <= p * min(2.0, -math.log(p)) + 1e-9 for p, q in zip(shares(table), shares(secrets), strict=True) if p
+        lambda c: all(
+            q - p <= p * min(2.0, -math.log(p)) + 1e-9
+            for p, q in zip(shares(c.table), shares(c.secrets), strict=True)
+            if p
         ),
     ),
-    "k-map": ({"k_map": {"k": 5, "population": PEOPLE}}, lambda secrets, living, table: living >= 5),
+    "k-map": ({"k_map": {"k": 5, "population": PEOPLE}}, lambda c: c.living >= 5),
     "presence": (
         {"presence": {"population": PEOPLE, "min": 0.1, "max": 0.7}},
-        lambda secrets, living, table: 0.1 * living - 1e-9 <= len(secrets) <= 0.7 * living + 1e-9,
+        lambda c: 0.1 * c.living - 1e-9 <= len(c.secrets) <= 0.7 * c.living + 1e-9,
     ),
-    "prosecutor": ({"risk": {"prosecutor_max": 0.3}}, lambda secrets, living, table: len(secrets) >= 4),
+    "prosecutor": ({"risk": {"prosecutor_max": 0.3}}, lambda c: len(c.secrets) >= 4),
     "journalist": (
         {"risk": {"journalist_max": 0.15, "population": PEOPLE}},
-        lambda secrets, living, table: living >= 7,
+        lambda c: c.living >= 7,
     ),
 }
 # What each class adds to a risk; the risk holds where those that are kept add up to nothing positive.
 BY_TABLE = {
-    "average": ({"risk": {"prosecutor_average": 0.3}}, [lambda people, living: 1 - 0.3 * people]),
+    "average": ({"risk": {"prosecutor_average": 0.3}}, [lambda own, _: 1 - 0.3 * own]),
     "marketer": ({"risk": {"marketer": 0.2, "population": PEOPLE}}, [lambda f, living: f / living - 0.2 * f]),
     "journalist-average": (
         {"risk": {"journalist_average": 0.25, "population": PEOPLE}},
-        [lambda f, living: 1 - 0.25 * living, lambda f, living: f / living - 0.25 * f],
+        [lambda _, living: 1 - 0.25 * living, lambda f, living: f / living - 0.25 * f],
     ),
 }
 
@@ -136,7 +142,7 @@ def judge_rows(node, hierarchies, codes, secrets, population, names):
     kept = {}
     for label, members in rows.items():
         held = [
-            BY_CLASS[n][1]([secrets[i] for i in members], living[label], secrets)
+            BY_CLASS[n][1](Class([secrets[i] for i in members], living[label], secrets))
             for n in names
             if n in BY_CLASS and (members or n == "presence")
         ]
