@@ -69,11 +69,10 @@ def run(
     sides = (released_people, control)
     if aim is None or adversary.goal not in _SIZED or adversary.method in BY_CLAIMS:
         return _attack(adversary, release, *sides, policy, rounding, rng, make_release)
-    few = [side.some(sizing.PILOT, rng) if side else None for side in sides]
-    pilot = _attack(adversary, release, few[0] or released_people, few[1], policy, rounding, rng, None)
+    pilot = _pilot(adversary, release, (control or released_people).some(sizing.PILOT, rng), policy, rounding, rng)
     # An adversary who attacks some of the people needs as many more to choose from.
     share = linkability.CONFIDENT_SHARE if adversary.method is Method.CONFIDENT else 1.0
-    needed = sizing.needed(pilot.control, aim)
+    needed = sizing.needed(pilot, aim)
     enough = [side.some(max(math.ceil(needed / share), sizing.PILOT), rng) if side else None for side in sides]
     evidence = _attack(adversary, release, enough[0] or released_people, enough[1], policy, rounding, rng, None)
     return evidence.model_copy(update={"needed": needed})
@@ -81,6 +80,24 @@ def run(
 
 _SIZED = {Goal.SINGLING_OUT, Goal.LINKABILITY, Goal.INFERENCE}
 BY_CLAIMS = {Method.UNIVARIATE, Method.MULTIVARIATE}
+
+
+def _pilot(
+    adversary: Adversary,
+    release: pa.Table,
+    people: Targets,
+    policy: Policy,
+    rounding: dict[str, float],
+    rng: np.random.Generator,
+) -> Trials:
+    """The attack on a few people of one group."""
+    if adversary.method is Method.CONFIDENT:
+        chosen, found = linkability.confident(adversary, release, people, policy, rounding)
+        strata = people.outlier[chosen].astype(np.int64)
+    else:
+        found = succeed(adversary, release, people.rows, None, policy, rounding, rng)
+        strata = _strata(adversary, (people, people))[0]
+    return _tally([found, found], [strata, strata])[0]
 
 
 def _attack(
@@ -105,8 +122,8 @@ def _attack(
     strata = _strata(adversary, sides)
     register = control.rows if control else None
     guesses = _naive(adversary, release, released_people.rows, policy, rounding, rng)
-    found = _succeed(adversary, release, released_people.rows, register, policy, rounding, rng)
-    untouched = _succeed(adversary, release, control.rows, register, policy, rounding, rng) if control else guesses
+    found = succeed(adversary, release, released_people.rows, register, policy, rounding, rng)
+    untouched = succeed(adversary, release, control.rows, register, policy, rounding, rng) if control else guesses
     attack_trials, control_trials = _tally([found, untouched], strata)
     baseline, _ = _tally([guesses, untouched], strata)
     extras = reidentification.extras(found, policy.threshold) if adversary.goal is Goal.REIDENTIFICATION else {}
@@ -188,7 +205,7 @@ def _membership(
     return Evidence(adversary=adversary, attack=attack_trials, control=control_trials, baseline=rate, extras=extras)
 
 
-def _succeed(
+def succeed(
     adversary: Adversary,
     release: pa.Table,
     people: pa.Table,
@@ -197,6 +214,10 @@ def _succeed(
     rounding: dict[str, float],
     rng: np.random.Generator,
 ) -> np.ndarray:
+    """Success with each person, float64 (people,), for adversaries who go for one after the other.
+
+    register: people of the control, whom a journalist has in the register too.
+    """
     match adversary.goal:
         case Goal.SINGLING_OUT:
             return singling_out.succeed(adversary, release, people, policy, rounding, rng)

@@ -14,7 +14,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from tasks.attacks import space
 
-_TREES = 20
+_TREES = 10
 _LEAF_ROWS = 3
 # Values beyond the most frequent ones are not guessed: nobody learns a value from a handful of rows.
 _VALUES = 20

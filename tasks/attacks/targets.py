@@ -21,7 +21,7 @@ from tasks.attacks import neighbours, space
 from tasks.common.policy import Policy
 
 OUTLIER_SHARE = 0.2
-MOST = 20_000  # targets a side, where the policy leaves the number to the threshold
+MOST = 10_000  # targets a side, where the policy leaves the number to the threshold
 _NEIGHBOUR = 5
 _MEASURED = 4_000  # the standard error of the share beyond their quantile is 0.6 %
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from tests.benchmarks import anonymization, main_job, twenty
+from tests.benchmarks import anonymization, attacks, main_job, twenty
 
-BENCHMARKS = {"main-job": main_job.main, "anonymization": anonymization.main, "twenty-columns": twenty.main}
+BENCHMARKS = {
+    "attacks": attacks.main,
+    "main-job": main_job.main,
+    "anonymization": anonymization.main,
+    "twenty-columns": twenty.main,
+}
 
 
 def main() -> None:
