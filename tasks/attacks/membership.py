@@ -37,6 +37,7 @@ DECISION_RATE = 0.01
 REPORTED_RATES = (0.01, 0.001)
 FEWEST_PEOPLE = 4
 _FLOOR = 1e-12
+_PEOPLE_FOR_WIDTH = 500
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def scores(
     sides = (released.rows, control.rows)
     match adversary.method:
         case Method.DENSITY:
-            return _density_scores(adversary, release, sides, halves, policy, rounding)
+            return _density_scores(adversary, release, sides, halves, policy, rounding, rng)
         case Method.SHADOW:
             assert make_release is not None, "shadow models are declared only where releases can be made"
             count = policy.attacks.membership.shadow
@@ -211,11 +212,12 @@ def _density_scores(
     halves: tuple[np.ndarray, np.ndarray],
     policy: Policy,
     rounding: dict[str, float],
+    rng: np.random.Generator,
 ) -> Scores:
     """Log of the density of the release over that of the population."""
     names = list(adversary.knows)
     at = [space.build(side, release, names, policy, rounding) for side in sides]
-    width, reach = kernel(at[1])
+    width, reach = kernel(release, sides[1].take(pa.array(rng.permutation(sides[1].num_rows))), names, policy, rounding)
     around = [
         fitting.kernel_sums(place, place.points.weights[None, :].astype(float), width, reach, blur(place))[:, 0]
         for place in at
@@ -253,15 +255,19 @@ def _weights_by_half(place: space.Space, half: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(place.of_row[half == h], minlength=size) for h in (False, True)]).astype(float)
 
 
-def kernel(place: space.Space) -> tuple[float, float]:
+def kernel(
+    release: pa.Table, people: pa.Table, names: list[str], policy: Policy, rounding: dict[str, float]
+) -> tuple[float, float]:
     """Width of the kernels, and beyond how many widths they are cut off.
 
-    The width is the median distance of the control's nearest released rows over the log of the rows: all rows together
-    then weigh at most as much around a typical person who is not among them as a single row on the spot. Kernels end
-    at twice that distance, where all rows together weigh less than the nearest one.
+    people: who is not in the table. The width is the median distance of their nearest released rows over the log of
+    the rows: all rows together then weigh at most as much around a typical person who is not among them as a single row
+    on the spot. Kernels end at one and a half times that distance, where a row weighs the square root of n less than
+    the nearest one. A few hundred people are enough for a median; the rows are all there.
     """
+    place = space.build(people.slice(0, _PEOPLE_FOR_WIDTH), release, names, policy, rounding)
     nearest = neighbours.nearest_distances(place, 1) - blur(place)
     apart = nearest[nearest > 0]
     typical = float(np.median(nearest)) or (float(np.median(apart)) if len(apart) else 1.0)
-    rows = np.log(max(int(place.points.weights.sum()), 3))
-    return typical / rows, 2 * rows
+    rows = np.log(max(release.num_rows, 3))
+    return max(typical, _FLOOR) / rows, 1.5 * rows
