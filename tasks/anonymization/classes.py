@@ -104,13 +104,22 @@ class MergedSecrets(Mapping[str, Histogram]):
 
     def __getitem__(self, column: str) -> Histogram:
         if column not in self._merged:
-            below: Mapping[str, Histogram] = self._below
-            of_tuple = self._of_tuple
-            while isinstance(below, MergedSecrets) and column not in below._merged:
-                of_tuple = of_tuple[below._of_tuple]
-                below = below._below
-            self._merged[column] = merged_histogram(below[column], of_tuple, self._count)
+            # The tuples just below are few and have other classes above them: what is merged for these is used again.
+            if isinstance(self._below, MergedSecrets):
+                self._below._merge(column)
+            self._merge(column)
         return self._merged[column]
+
+    def _merge(self, column: str) -> None:
+        """Merge from the nearest tuples below whose histogram is there."""
+        if column in self._merged:
+            return
+        below: Mapping[str, Histogram] = self._below
+        of_tuple = self._of_tuple
+        while isinstance(below, MergedSecrets) and column not in below._merged:
+            of_tuple = of_tuple[below._of_tuple]
+            below = below._below
+        self._merged[column] = merged_histogram(below[column], of_tuple, self._count)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._below)

@@ -108,7 +108,8 @@ class _Looking:
     def _last_hopeless(self, node: Node) -> Node:
         """Go up from a hopeless node, by the cheapest column that leaves it hopeless.
 
-        Below a hopeless node all are, and above a hopeful one all are nearly always, so neither is looked at again.
+        Below a hopeless node all are, and above a hopeful one nearly none is, so neither is looked at again. Nor is a node
+        that could not be the best: where its bound is that high, few cheap nodes are left below it that matter.
         """
         here = node
         open_columns = [j for j, level in enumerate(here) if level < self.lattice.top[j]]
@@ -124,7 +125,7 @@ class _Looking:
         return here
 
     def _is_hopeless(self, node: Node) -> bool:
-        if self._hopeful.any_below(node):
+        if self.lattice.bound(node) >= self.best_loss or self._hopeful.any_below(node):
             return False
         return self._hopeless.any_above(node) or self.visit(node).hopeless
 

@@ -1,4 +1,4 @@
-"""ARX publishes the optimum of many searches over the Adult table in its own tests; ours have to be as good or better.
+"""ARX publishes the optimum of many searches over the Adult table in its own tests; ours have to be the same.
 
 Needs a checkout of ARX (github.com/arx-deidentifier/arx), named by the environment variable ARX_HOME, for its table and
 hierarchies. Each case names the test class that the expected loss is from. ARX measures some losses differently:
@@ -11,7 +11,7 @@ hierarchies. Each case names the test class that the expected loss is from. ARX 
 Delta-presence of people who are absent from the table is checked by ARX only where no other criterion asks for a least
 class size, which classes of nobody fail before; `OfThePresent` does the same where such criteria are combined.
 
-The searches here minimize the same. Where ARX assumed monotonicity that does not hold, its optimum may be worse.
+The searches here minimize the same.
 """
 
 import csv
@@ -94,7 +94,7 @@ def tables():
 
 
 class MonotonicEntropy(Lattice):
-    def loss(self, node, classes, suppressed):
+    def loss(self, node, _classes, _suppressed):
         return self.bound(node)
 
 
@@ -114,7 +114,7 @@ class Entropy(Lattice):
 
 
 class MonotonicDiscernibility(Lattice):
-    def loss(self, node, classes, suppressed):
+    def loss(self, node, classes, _suppressed):
         return super().loss(node, classes, classes.rows == 0)
 
 
@@ -221,10 +221,6 @@ CASES = [
     ("KMap", 0.05, "entropy", estimated(3), "occupation", 130804.5332092598),
     ("KMap", 0.05, "entropy", estimated(1000), "occupation", 151894.1394841501),
     ("RiskBased", 0.04, "entropy", {"risk": {"prosecutor_average": 0.01}}, None, 314637.8461904862),
-    ("RiskBased", 0.04, "entropy", unique("dankar"), None, 144298.1603344462),
-    ("RiskBased", 0.04, "loss", unique("zayatz"), None, 0.16078200456326086),
-    ("RiskBased", 0.04, "entropy", unique("pitman"), None, 144298.1603344462),
-    ("RiskBased", 0.04, "loss", unique("snb"), None, 0.17599055898432758),
     ("Combinations", 0.0, "monotonic entropy", TREE | K5, "occupation", 398400.0741806447),
     ("Combinations", 0.0, "monotonic entropy", K5, "occupation", 324620.5269918692),
     ("Combinations", 0.0, "monotonic entropy", TREE, "occupation", 398400.0741806447),
@@ -275,24 +271,39 @@ OF_SUBSET = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}-{'+'.join(case[3])}")
-def test_the_optimum_is_that_of_arx_or_better(case, tables, monkeypatch):
+def test_the_optimum_is_that_of_arx(case, tables, monkeypatch):
     _, suppression, measure, wanted, sensitive, expected = case
     monkeypatch.chdir(Path(HOME) / "data")
-    assert_as_good(optimum(tables(sensitive), measure, wanted, suppression), expected)
+    assert_the_same(optimum(tables(sensitive), measure, wanted, suppression), expected)
 
 
 @pytest.mark.parametrize("case", OF_SUBSET, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}-{'+'.join(case[3])}")
-def test_the_optimum_in_a_population_is_that_of_arx_or_better(case, tables, monkeypatch):
+def test_the_optimum_in_a_population_is_that_of_arx(case, tables, monkeypatch):
     _, suppression, measure, wanted, expected = case
     monkeypatch.chdir(Path(HOME) / "data")
-    assert_as_good(optimum(tables("occupation", subset=True), measure, wanted, suppression), expected)
+    assert_the_same(optimum(tables("occupation", subset=True), measure, wanted, suppression), expected)
 
 
-def assert_as_good(found, expected):
+def assert_the_same(found, expected):
     if expected is None:
         assert found is None
     else:
-        assert found <= expected * (1 + 1e-8)
+        assert found == pytest.approx(expected, rel=1e-8)
+
+
+# ARX bisects over all classes by size, and suppresses more than the sampled uniques that it takes; we may lose less.
+FOR_UNIQUENESS = [
+    ("entropy", "dankar", 144298.1603344462),
+    ("loss", "zayatz", 0.16078200456326086),
+    ("entropy", "pitman", 144298.1603344462),
+    ("loss", "snb", 0.17599055898432758),
+]
+
+
+@pytest.mark.parametrize(("measure", "model", "expected"), FOR_UNIQUENESS)
+def test_the_optimum_for_population_uniqueness_is_that_of_arx_or_better(measure, model, expected, tables):
+    """TestAnonymizationRiskBased; its negative binomial is not ours, see tasks.anonymization.uniqueness."""
+    assert optimum(tables(None), measure, unique(model), 0.04) <= expected * (1 + 1e-8)
 
 
 # TestRiskMetrics.testDecisionRule2: share of the population that is unique, by sampling fraction, to four digits.
