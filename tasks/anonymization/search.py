@@ -108,8 +108,8 @@ class _Looking:
     def _last_hopeless(self, node: Node) -> Node:
         """Go up from a hopeless node, by the cheapest column that leaves it hopeless.
 
-        Below a hopeless node all are, and above a hopeful one nearly none is, so neither is looked at again. Nor is a node
-        that could not be the best: where its bound is that high, few cheap nodes are left below it that matter.
+        Below a hopeless node all are, and above a hopeful one nearly none is, so neither is looked at again; nor are
+        nodes whose bound says that they are not the best.
         """
         here = node
         open_columns = [j for j, level in enumerate(here) if level < self.lattice.top[j]]

@@ -291,7 +291,7 @@ def assert_the_same(found, expected):
         assert found == pytest.approx(expected, rel=1e-8)
 
 
-# ARX bisects over all classes by size, and suppresses more than the sampled uniques that it takes; we may lose less.
+# Here no more sampled uniques are suppressed than it takes; less may be lost than by ARX.
 FOR_UNIQUENESS = [
     ("entropy", "dankar", 144298.1603344462),
     ("loss", "zayatz", 0.16078200456326086),

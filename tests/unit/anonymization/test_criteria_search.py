@@ -15,7 +15,8 @@ from tasks.anonymization.criteria import KAnonymity, Secret
 from tasks.anonymization.lattice import Lattice
 from tasks.anonymization.population import with_population
 from tasks.anonymization.search import search
-from tasks.common.criteria_forms import Criteria
+from tasks.anonymization.uniqueness import PopulationUniqueness
+from tasks.common.criteria_forms import Criteria, UniquenessModel
 from tasks.common.policy import Kind
 from tests.unit.anonymization.test_lattice import trees
 
@@ -230,6 +231,20 @@ def test_the_optimum_under_combined_criteria_is_that_of_enumeration(rows, popula
     one_of_a_kind = [{"equal", "ordered", "hierarchical"}, {"basic", "enhanced"}]
     if all(len(kind & set(names)) < 2 for kind in one_of_a_kind):
         assert_optimal(rows, population, names, suppression)
+
+
+@settings(max_examples=25, deadline=None)
+@given(ROWS, st.sampled_from(UniquenessModel), st.sampled_from([0.05, 0.3]))
+def test_the_optimum_under_uniqueness_is_the_least_of_all_nodes(rows, model, suppression):
+    codes = np.array([row[:3] for row in rows], dtype=np.int32)
+    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(len(codes)), {})
+    wanted = [PopulationUniqueness(5 * len(codes), 0.1, model), KAnonymity(1)]
+    lattice = Lattice(tuples, trees(), [1, 1, 1], wanted, suppression)
+    nodes = itertools.product(*(range(tree.levels) for tree in trees()))
+    # Each in a lattice of its own, so that all are merged from the tuples.
+    visits = [Lattice(tuples, trees(), [1, 1, 1], wanted, suppression).visit(node).loss for node in nodes]
+    found = search(lattice)
+    assert (found and found.loss) == pytest.approx(min((loss for loss in visits if loss is not None), default=None))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
