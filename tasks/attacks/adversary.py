@@ -44,6 +44,9 @@ class Method(StrEnum):
     PARTITION = "partition"
 
 
+# How a recoding that differs from row to row is taken back.
+_RECODED_BY: dict[str, tuple[str, ...]] = {"mondrian": ("partition",), "mondrian-relaxed": ("partition",)}
+
 _SENTENCES = {
     Method.UNIVARIATE: "knows nobody, and claims that one person has a value of {facts} that one released row has",
     Method.MULTIVARIATE: "knows nobody, and claims that one person has the values of one released row in some of "
@@ -203,7 +206,7 @@ def _by_quasi_identifiers(policy: Policy, released: list[str]) -> list[Adversary
     ]
     return found + [
         Adversary(name=f"reconstruction-{method}", goal=Goal.RECONSTRUCTION, knows=knows, method=Method(method))
-        for method in policy.attacks.reconstruction
+        for method in policy.attacks.reconstruction or _RECODED_BY.get(policy.recoding.method, ())
     ]
 
 

@@ -110,8 +110,14 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
     part = np.full((len(labels), int(cell_of_leaf.max()) + 1), -1, dtype=np.int32)
     share = np.ones(len(labels))
     level_of = _levels(tree)
+    spans: np.ndarray | None = None
     for number, label in enumerate(labels):
         known = label if label in level_of else space.as_fact(label, column)
+        if known not in level_of and measured:
+            spans = _spans(name, facts, released, column) if spans is None else spans
+            _cover_interval(part[number], cell_of_leaf, tree, spans[int((row_labels == number).argmax())])
+            share[number] = (part[number] >= 0).mean()
+            continue
         if known not in level_of:
             raise TableError(f"column `{name}` of the release has a label that the policy's hierarchy does not know")
         level = level_of[known]
@@ -119,6 +125,25 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
         part[number, cell_of_leaf[under]] = _children(tree, level, floor, under)
         share[number] = max(float(tree.loss[level].mean()), 1 / len(tree.leaves))
     return _Axis(cell_of_leaf[[place[value] for value in values]][codes], row_labels, part, share)
+
+
+def _spans(name: str, facts: pa.ChunkedArray, released: pa.ChunkedArray, column: Column) -> np.ndarray:
+    """What the label of each row covers, both ends included, float64 (rows, 2); for intervals not of the hierarchy."""
+    alone = Policy(name="alone", columns={name: column})
+    place = space.build(pa.table({name: facts}), pa.table({name: released}), [name], alone, {})
+    return np.concatenate([place.points.row_low, place.points.row_high], axis=1)[place.of_row]
+
+
+def _cover_interval(part: np.ndarray, cell_of_leaf: np.ndarray, tree: Hierarchy, span: np.ndarray) -> None:
+    """Fill in the cells in an interval, its lower and its upper half as its parts.
+
+    The ends of an interval made for a class are values of the class, one in each half.
+    """
+    known = [place for place, leaf in enumerate(tree.leaves) if leaf is not None]
+    values = space.floats(pa.chunked_array([[tree.leaves[place] for place in known]]))
+    inside = (values >= span[0]) & (values <= span[1])
+    upper = values > (span[0] + span[1]) / 2
+    part[cell_of_leaf[np.array(known)[inside]]] = upper[inside]
 
 
 def _domain(name: str, column: Column, values: list[Label], labels: list[Label]) -> list[Label]:

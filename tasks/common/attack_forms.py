@@ -47,5 +47,6 @@ class FurtherAttacks(Value):
     )
     reconstruction: tuple[Reconstructor, ...] = Field(
         (),
-        description="For locally recoded tables: how they were recoded, `greedy` (ARX) or by `partition` (Mondrian).",
+        description="For locally recoded tables: how they were recoded, `greedy` (ARX) or by `partition` (Mondrian); "
+        "tables that are recoded by Mondrian here are attacked without being asked.",
     )

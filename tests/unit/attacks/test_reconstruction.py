@@ -172,6 +172,21 @@ def test_refining_is_right_more_often_than_labels_on_greedily_recoded_tables():
     assert np.mean(gains) > 3 * np.std(gains) / np.sqrt(len(gains))
 
 
+def test_intervals_made_for_a_class_have_a_value_at_either_end():
+    # Of two rows in [3, 18] one is under ten and one over: the label alone leaves two cells to either.
+    policy = make_policy(
+        {
+            "age": {"role": "quasi", "kind": "numeric", "hierarchy": {"intervals": [5, 20], "min": 0, "max": 20}},
+            "sex": {"role": "quasi", "hierarchy": "all-or-nothing"},
+        }
+    )
+    everyone = [(3, "f"), (6, "f"), (8, "f"), (18, "f")]
+    found = reconstruction.guess(adversary("partition"), table([("[3, 18]", "f")] * 2), people(everyone), policy)
+    # Cells 0-5, 5-10 and 15-20 occur: a half for the last, a quarter for each of the others, of which it is guessed.
+    assert found.plain == pytest.approx([(1 / 3 + 1) / 2] * 4)
+    assert found.refined == pytest.approx([1 / 2, 1 / 2, 1 / 2, 1])
+
+
 def test_groups_and_missing_values_are_read_like_intervals():
     policy = make_policy(
         {
@@ -191,3 +206,5 @@ def test_it_is_declared_for_tables_that_were_recoded_so():
     assert not [a for a in declare(POLICY, ["age", "sex"]) if a.goal is Goal.RECONSTRUCTION]
     wanted = make_policy(COLUMNS, attacks={"reconstruction": ["greedy"]})
     assert "reconstruction-greedy" in [a.name for a in declare(wanted, ["age", "sex"])]
+    by_mondrian = make_policy(COLUMNS, recoding="mondrian")
+    assert "reconstruction-partition" in [a.name for a in declare(by_mondrian, ["age", "sex"])]
