@@ -15,7 +15,9 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 import pytest
 
 import flows  # noqa: F401 - applies the quiet environment
+from tasks.anonymization.plan import Plan
 from tasks.common import policy_file
+from tasks.common.criteria_forms import Criteria
 from tasks.common.policy import Policy
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +34,11 @@ def chop() -> Policy:
 def make_policy(columns: dict[str, Any], **rest: Any) -> Policy:
     """A policy from plain values, as YAML would give them."""
     return Policy.model_validate({"name": "test", "columns": columns, **rest})
+
+
+def make_plan(k: int, l: dict[str, int] | None = None, suppression: float = 0.0, **rest: Any) -> Plan:  # noqa: E741
+    """A plan by the criteria that most tests are about."""
+    return Plan(criteria=Criteria(k=k, l=l or {}, suppression=suppression), **rest)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from flows.commands.terminal import (
     require_output,
     write_json,
 )
-from tasks.common import policy_file, reading
+from tasks.common import key_file, policy_file, reading
 from tasks.common.errors import Inconclusive, ThresholdNotReached
 from tasks.common.seeds import derive, generator
 from tasks.common.store import atomic, write_parquet
@@ -29,7 +29,7 @@ from tasks.common.streaming import InFile, person_codes
 from tasks.common.table import file_hash, open_table
 
 if TYPE_CHECKING:
-    from tasks.anonymization.anonymizer import Anonymization
+    from tasks.anonymization.account import Anonymization
     from tasks.attacks.assess import People
     from tasks.attacks.score import Scorecard
     from tasks.common.policy import Policy
@@ -44,6 +44,15 @@ def anonymize(
     table: TableArgument,
     policy: PolicyOption,
     out: OutOption,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            "-k",
+            help="The owner's key file, where the policy has pseudonyms or shifted dates.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -64,11 +73,12 @@ def anonymize(
         progress.say("checking the table")
         expectations.validate(source, rules).require()
         progress.say("counting")
-        rows = InFile(source, rules)
-        counted = anonymizer.count(rows, person_codes(rows, rules.person), rules, list(rules.criteria.l))
+        original = InFile(source, rules)
+        rows = anonymizer.source(original, rules, key_file.read(key) if key else None)
+        counted = anonymizer.count(rows, person_codes(original, rules.person), rules.criteria.secrets)
         progress.say("searching for the best generalization, and writing")
         rng = generator(rules.seed, "anonymize")
-        account = anonymizer.write(rows, counted, rules, first_plan(rules), rng, out)
+        account = anonymizer.write(rows, counted, first_plan(rules), rng, out)
     write_json(json, {"out": str(out), "sha256": file_hash(out), **account.model_dump(mode="json")})
     if not quiet:
         _show_account(account, out)

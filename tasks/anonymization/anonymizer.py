@@ -1,63 +1,33 @@
-"""From a table to a release: count, search, recode, suppress, round, shuffle."""
+"""From a table to a release: count, decide, recode, suppress, round, shuffle."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization import counting, hierarchies, releasing
-from tasks.anonymization.classes import Histogram, Tuples, merged_histogram
+from tasks.anonymization import coding, counting, deciding, hierarchies, releasing, transforming
+from tasks.anonymization.account import Anonymization
+from tasks.anonymization.classes import Histogram, merged_histogram
 from tasks.anonymization.counting import Counted
-from tasks.anonymization.criteria import Criterion, DistinctDiversity, KAnonymity
-from tasks.anonymization.lattice import Lattice
+from tasks.anonymization.criteria import Criterion, Secret, build
 from tasks.anonymization.plan import Plan
-from tasks.anonymization.releasing import Carried, Labelling, integers_where_whole
+from tasks.anonymization.releasing import Carried, integers_where_whole
 from tasks.anonymization.rounding import Rounding, multiples
-from tasks.anonymization.search import Solution, search
-from tasks.common.errors import TableError, ThresholdNotReached
+from tasks.common.criteria_forms import PopulationFile
+from tasks.common.errors import PolicyError, TableError
+from tasks.common.key_file import Key
 from tasks.common.policy import Kind, Policy, Role
 from tasks.common.reading import ARROW_TYPES
 from tasks.common.store import decoded, table_writer
-from tasks.common.streaming import InMemory, Rows
-from tasks.common.values import Value
+from tasks.common.streaming import InFile, InMemory, Rows
+from tasks.common.table import open_table
 
 _REMOVED = (Role.DIRECT, Role.DROP)
-
-
-class Anonymization(Value):
-    """How a release was made and what holds for it. Shares and losses are in [0, 1].
-
-    levels: level by quasi-identifier, 0 unchanged; top_levels the level at which only `*` is left.
-    k: people in the smallest class. l: fewest different secrets in a class, by sensitive column.
-    loss: mean Normalized Certainty Penalty of a quasi-identifying cell, bound: no recoding loses less.
-    column_loss: what was lost by released column: that penalty, or the root mean square of rounding errors in standard
-    deviations, or 1 for a column that an adjustment dropped; suppressed rows count as lost.
-    utility_loss: their weighted mean.
-    """
-
-    rows_before: int
-    rows_after: int
-    suppressed: float
-    k: int
-    l: dict[str, int]  # noqa: E741 - the field's own name
-    classes: int
-    mean_class: float
-    levels: dict[str, int]
-    top_levels: dict[str, int]
-    loss: float
-    bound: float
-    optimal: bool
-    nodes: int
-    column_loss: dict[str, float]
-    utility_loss: float
-    rounding: dict[str, float]
-    dropped: tuple[str, ...]
-    criteria: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +36,39 @@ class Release:
 
     table: pa.Table
     account: Anonymization
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows to release, with what the policy asks of single columns done to them, and the policy of such rows.
+
+    moved: by column what coding and shifting cost, in [0, 1]. pseudonyms: columns that are released as such.
+    key: fingerprint of the key, where something is derived from it.
+    """
+
+    rows: Rows
+    policy: Policy
+    moved: dict[str, float]
+    pseudonyms: tuple[str, ...] = ()
+    key: str | None = None
+
+
+def source(rows: Rows, policy: Policy, key: Key | None = None) -> Source:
+    """Rows as the policy has them before they are generalized.
+
+    Raises:
+        PolicyError: a key is needed and not given; dates are to be shifted but no person is named, or in several ways.
+    """
+    changed = transforming.transformed(rows, policy, key)
+    if changed is rows:
+        return Source(rows, policy, {})
+    return Source(
+        changed,
+        transforming.as_released(policy),
+        transforming.losses(rows, changed, policy),
+        tuple(policy.pseudonymous),
+        key.fingerprint if key and policy.needs_key else None,
+    )
 
 
 def anonymize(
@@ -80,40 +83,61 @@ def anonymize(
         TableError: fewer people than k.
         HierarchyError: a value stands outside its hierarchy.
         ThresholdNotReached: the criteria cannot be met, not even by full generalization.
+        PolicyError: the policy asks for what it gives too little for: a key, a population, an order of secrets.
     """
-    rows = InMemory(table)
-    return from_counted(rows, count(rows, persons, policy), policy, plan, rng)
+    rows = source(InMemory(table), policy)
+    return from_counted(rows, count(rows, persons), plan, rng)
 
 
-def count(rows: Rows, persons: np.ndarray | None, policy: Policy, secrets: Sequence[str] | None = None) -> Counted:
+def count(rows: Source, persons: np.ndarray | None, secrets: Sequence[str] | None = None) -> Counted:
     """What every plan of a policy needs to know of a table; counted once, used for each.
 
     secrets: columns that criteria may be about; all sensitive ones if not given. One with as many values as rows takes
     memory for each of them.
     """
+    policy = rows.policy
     others = [name for name in policy.released if name not in policy.quasi]
     numeric = [name for name in others if policy.columns[name].kind is Kind.NUMERIC]
-    return counting.count(rows, policy.quasi, policy.sensitive if secrets is None else secrets, numeric, persons)
+    wanted = policy.sensitive if secrets is None else secrets
+    counted = counting.count(rows.rows, policy.quasi, wanted, numeric, persons)
+    population = policy.criteria.population
+    return counted if population is None else _with_population(counted, population, policy)
 
 
-def from_counted(rows: Rows, counted: Counted, policy: Policy, plan: Plan, rng: np.random.Generator) -> Release:
-    """Anonymize rows that were counted before; see `anonymize`."""
-    making = Making(counted, policy, plan)
-    schema, tables = making.tables(rows, rng)
+def _with_population(counted: Counted, file: PopulationFile, policy: Policy) -> Counted:
+    """Raises: PolicyError: the population's table lacks a quasi-identifier, or is smaller than the table."""
+    rows = source(InFile(open_table(file.path), policy.model_copy(update={"exclude": {}})), policy).rows
+    population = counting.count(rows, policy.quasi)
+    people = population.tuples.people
+    if file.count is not None:
+        stand_for = open_table(file.path).read([file.count])[file.count].cast(pa.float64()).to_numpy()
+        people = np.bincount(population.of_row.read(0, population.rows), stand_for, len(people))
+    joined = counting.with_population(counted, population, people)
+    assert joined.tuples.population is not None, "it was just given"
+    if (joined.tuples.population < joined.tuples.people - 1e-6).any():
+        raise PolicyError(
+            f"{file.path.name} is no population of the table: some combinations of quasi-identifiers have fewer people "
+            "there than in the table, which has to be a part of it"
+        )
+    return joined
+
+
+def from_counted(rows: Source, counted: Counted, plan: Plan, rng: np.random.Generator) -> Release:
+    """Anonymize rows that were counted before, in memory; see `anonymize`."""
+    making = Making(rows, counted, plan)
+    schema, tables = making.tables(rng)
     made = pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
     return Release(decoded(made), making.account())
 
 
-def write(
-    rows: Rows, counted: Counted, policy: Policy, plan: Plan, rng: np.random.Generator, out: Path
-) -> Anonymization:
+def write(rows: Source, counted: Counted, plan: Plan, rng: np.random.Generator, out: Path) -> Anonymization:
     """Anonymize rows of any number into a file (.csv, or else Parquet), in the memory of some millions of them.
 
     Raises:
         StorageError: the file cannot be written; nothing half-written stays.
     """
-    making = Making(counted, policy, plan)
-    schema, tables = making.tables(rows, rng)
+    making = Making(rows, counted, plan)
+    schema, tables = making.tables(rng)
     with table_writer(out, schema) as put:
         for table in tables:
             put(table)
@@ -126,12 +150,12 @@ def recode(table: pa.Table, policy: Policy, plan: Plan, levels: dict[str, int]) 
     Raises:
         HierarchyError: a value stands outside its hierarchy.
     """
+    table = pa.table({name: coding.coded(table[name], policy.columns[name]) for name in table.column_names})
     columns = {}
     for name in [name for name in policy.released if name not in plan.dropped and name not in levels]:
         values = table[name].combine_chunks()
-        columns[name] = integers_where_whole(
-            multiples(values, plan.rounding[name]) if name in plan.rounding else values
-        )
+        values = multiples(values, plan.rounding[name]) if name in plan.rounding else values
+        columns[name] = integers_where_whole(values)
     for name, level in levels.items():
         encoded = table[name].combine_chunks().dictionary_encode("encode")
         hierarchy = hierarchies.build(name, policy.columns[name], encoded.dictionary.to_pylist())
@@ -143,111 +167,90 @@ def recode(table: pa.Table, policy: Policy, plan: Plan, levels: dict[str, int]) 
 class Making:
     """One release in the making: what was decided from the tuples, then the rows."""
 
-    def __init__(self, counted: Counted, policy: Policy, plan: Plan) -> None:
-        if counted.tuples.people.sum() < plan.k - 0.5:
-            people = round(counted.tuples.people.sum())
-            raise TableError(f"k is {plan.k}, but the table holds only {people} people")
-        self.policy, self.plan = policy, plan
-        self.counted, self.into = counted.without(plan.dropped)
-        self.secrets = {
-            name: _rounded_secret(self.counted, name, plan)
-            for name in self.counted.secret_values
-            if name not in plan.dropped
+    def __init__(self, rows: Source, counted: Counted, plan: Plan) -> None:
+        self._source, self._policy, self._plan = rows, rows.policy, plan
+        people = counted.tuples.people.sum()
+        if people < plan.criteria.k - 0.5:
+            raise TableError(f"k is {plan.criteria.k}, but the table holds only {round(people)} people")
+        self._counted, self._into = counted.without(plan.dropped)
+        self._trees = {
+            name: hierarchies.build(name, self._policy.columns[name], leaves.to_pylist())
+            for name, leaves in self._counted.leaves.items()
         }
-        tuples = self.counted.tuples
-        self.tuples = Tuples(tuples.codes, tuples.rows, tuples.people, {n: h for n, (h, _) in self.secrets.items()})
-        self.hierarchies = {
-            name: hierarchies.build(name, policy.columns[name], leaves.to_pylist())
-            for name, leaves in self.counted.leaves.items()
+        self._criteria = self._judge()
+        self._decision = deciding.decide(self._tuples, self._trees, self._criteria, self._policy, plan)
+        gone = {*self._trees, *plan.dropped}
+        self._carried = {name: self._carry(name) for name in self._policy.released if name not in gone}
+
+    def _judge(self) -> list[Criterion]:
+        """The plan's criteria, on secrets as they will be released."""
+        names = [name for name in self._counted.secret_values if name not in self._plan.dropped]
+        rounded = {name: _rounded_secret(self._counted, name, self._plan) for name in names}
+        histograms = {name: histogram for name, (histogram, _) in rounded.items()}
+        self._tuples = replace(self._counted.tuples, secrets=histograms)
+        secrets = {
+            name: Secret(values.to_pylist(), self._policy.columns[name].kind) for name, (_, values) in rounded.items()
         }
-        self.criteria = self._criteria()
-        self.solution, self.suppressed = self._solve()
-        self.carried = {name: self._carried(name) for name in policy.released if name not in self._gone()}
+        return build(self._plan.criteria, self._tuples, secrets, self._plan.dropped)
 
-    def _gone(self) -> set[str]:
-        return {*self.hierarchies, *self.plan.dropped}
-
-    def _criteria(self) -> list[Criterion]:
-        found: list[Criterion] = [KAnonymity(self.plan.k)]
-        return found + [DistinctDiversity(*item) for item in self.plan.l.items() if item[0] in self.secrets]
-
-    def _solve(self) -> tuple[Solution, np.ndarray]:
-        lattice = Lattice(
-            self.tuples,
-            list(self.hierarchies.values()),
-            [self.policy.columns[name].weight for name in self.hierarchies],
-            self.criteria,
-            self.plan.suppression,
-            [min(self.plan.floor.get(name, 0), tree.levels - 1) for name, tree in self.hierarchies.items()],
-        )
-        solution = search(lattice)
-        if solution is None:
-            wanted = " and ".join(criterion.describe() for criterion in self.criteria)
-            raise ThresholdNotReached(
-                f"{wanted} cannot be reached: even with every quasi-identifier fully generalized more than "
-                f"{self.plan.suppression:.1%} of the rows would have to be suppressed"
-            )
-        _, class_of_tuple = lattice.classes(solution.levels)
-        return solution, solution.violating[class_of_tuple]
-
-    def _carried(self, name: str) -> Carried:
-        if name in self.plan.rounding:
-            rounding = Rounding(self.plan.rounding[name])
+    def _carry(self, name: str) -> Carried:
+        if name in self._plan.rounding:
+            rounding = Rounding(self._plan.rounding[name])
             return Carried(rounding, rounding.type)
-        kind = pa.int64() if name in self.counted.whole else ARROW_TYPES[self.policy.columns[name].kind]
+        kind = pa.int64() if name in self._counted.whole else ARROW_TYPES[self._policy.columns[name].kind]
         return Carried(lambda values: values.cast(kind), kind)
 
-    def tables(self, rows: Rows, rng: np.random.Generator) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    def tables(self, rng: np.random.Generator) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """The released rows; the account is complete once they were all taken."""
-        codes, labels = {}, {}
-        for j, (name, tree) in enumerate(self.hierarchies.items()):
-            level = self.solution.levels[j]
-            labels[name] = tree.labels[level]
-            codes[name] = tree.codes[level][self.tuples.codes[:, j]][self.into]
-        order = [name for name in self.policy.released if name in codes or name in self.carried]
-        labelling = Labelling(labels, codes, self.suppressed[self.into])
-        return releasing.released(rows, self.counted.of_row, labelling, self.carried, order, rng)
+        order = [name for name in self._policy.released if name in self._trees or name in self._carried]
+        of_row = self._decision.of_row(self._counted.of_row, self._into)
+        return releasing.released(self._source.rows, of_row, self._decision.labelling, self._carried, order, rng)
 
     def account(self) -> Anonymization:
         """How it was made."""
-        solution, good = self.solution, ~self.solution.violating
-        rows, kept = self.counted.rows, int(self.tuples.rows[~self.suppressed].sum())
-        lost = self._column_loss(kept / rows)
-        weights = [self.policy.columns[name].weight for name in lost]
+        decision, policy, plan = self._decision, self._policy, self._plan
+        rows, classes, solution = self._counted.rows, decision.classes, decision.solution
+        lost = self._column_loss(decision.kept / rows)
+        measured = [name for name in lost if name not in self._source.pseudonyms]
+        levels = zip(self._trees, solution.levels, strict=True) if solution else []
+        diverse = [name for name in plan.criteria.l if name in classes.secrets]
         return Anonymization(
+            method=policy.recoding.method,
             rows_before=rows,
-            rows_after=kept,
-            suppressed=1 - kept / rows,
-            k=int(np.floor(solution.classes.people[good].min() + 1e-9)),
-            l={name: int(solution.classes.distinct_secrets(name)[good].min()) for name in self._diverse()},
-            classes=int(good.sum()),
-            mean_class=float(solution.classes.rows[good].mean()),
-            levels=dict(zip(self.hierarchies, solution.levels, strict=True)),
-            top_levels={name: tree.levels - 1 for name, tree in self.hierarchies.items()},
-            loss=solution.loss,
-            bound=solution.bound,
-            optimal=solution.optimal,
-            nodes=solution.evaluated,
+            rows_after=decision.kept,
+            suppressed=1 - decision.kept / rows,
+            k=int(np.floor(classes.people.min() + 1e-9)),
+            l={name: int(classes.distinct_secrets(name).min()) for name in diverse},
+            classes=len(classes),
+            mean_class=float(classes.rows.mean()),
+            levels=dict(levels),
+            top_levels={name: tree.levels - 1 for name, tree in self._trees.items()} if solution else {},
+            loss=decision.loss,
+            bound=solution.bound if solution else 0.0,
+            optimal=solution.optimal if solution else False,
+            nodes=solution.evaluated if solution else 0,
             column_loss=lost,
-            utility_loss=float(np.average(list(lost.values()), weights=weights)),
-            rounding={name: step for name, step in self.plan.rounding.items() if name not in self.plan.dropped},
-            dropped=(*self.plan.dropped, *self.policy.named(*_REMOVED)),
-            criteria=tuple(criterion.describe() for criterion in self.criteria),
+            utility_loss=float(
+                np.average([lost[n] for n in measured], weights=[policy.columns[n].weight for n in measured])
+            ),
+            cells=decision.cells,
+            rounding={name: step for name, step in plan.rounding.items() if name not in plan.dropped},
+            dropped=(*plan.dropped, *policy.named(*_REMOVED)),
+            criteria=tuple(criterion.describe() for criterion in self._criteria),
+            pseudonyms=self._source.pseudonyms,
+            key=self._source.key,
         )
-
-    def _diverse(self) -> Sequence[str]:
-        return [name for name in self.plan.l if name in self.secrets]
 
     def _column_loss(self, kept_share: float) -> dict[str, float]:
         """Loss of a mean cell in [0, 1] by column, suppressed rows counting as lost."""
-        inside = dict.fromkeys(self.policy.released, 0.0) | dict.fromkeys(self.plan.dropped, 1.0)
-        for name, column in self.carried.items():
+        inside = dict.fromkeys(self._policy.released, 0.0) | dict.fromkeys(self._plan.dropped, 1.0)
+        for name, column in self._carried.items():
             if isinstance(column.change, Rounding):
                 inside[name] = column.change.loss
-        weights = np.where(self.suppressed, 0, self.tuples.rows)
-        for j, (name, tree) in enumerate(self.hierarchies.items()):
-            loss = tree.loss[self.solution.levels[j]][self.tuples.codes[:, j]]
-            inside[name] = float(loss @ weights / max(weights.sum(), 1))
+        inside |= self._decision.column_loss
+        for name, moved in self._source.moved.items():
+            if name in inside:
+                inside[name] = max(inside[name], moved)
         return {name: 1 - kept_share + kept_share * loss for name, loss in inside.items()}
 
 

@@ -88,6 +88,8 @@ class Counted:
 
     def without(self, dropped: Sequence[str]) -> tuple[Counted, np.ndarray]:
         """Counted by fewer quasi-identifiers, and the tuple there of each tuple here, int32; rows keep theirs."""
+        if not set(dropped) & set(self.leaves):
+            return self, np.arange(len(self.tuples), dtype=np.int32)
         kept = [j for j, name in enumerate(self.leaves) if name not in dropped]
         leaves = {name: values for name, values in self.leaves.items() if name not in dropped}
         codes = [np.ascontiguousarray(self.tuples.codes[:, j]) for j in kept]
@@ -146,33 +148,78 @@ def count(
 
 def merge(parts: Sequence[Counted]) -> Counted:
     """The count of tables one after the other, where each row is a person of its own."""
-    quasi, secrets = list(parts[0].leaves), list(parts[0].secret_values)
-    dictionaries = {name: Dictionary() for name in (*quasi, *secrets)}
-    grouping, places = Grouping(len(quasi)), []
-    for part in parts:
-        codes = [
-            dictionaries[name].codes(_all_of(part.leaves[name]))[part.tuples.codes[:, j]]
-            for j, name in enumerate(quasi)
-        ]
-        places.append(grouping.add(codes, [len(dictionaries[name]) for name in quasi], part.tuples.rows))
-    into, count_ = np.concatenate(places), len(grouping)
+    secrets = list(parts[0].secret_values)
+    codes = {name: Dictionary() for name in secrets}
+    united = _united(parts)
+    into, count_ = np.concatenate(united.places), len(united.grouping)
     histograms = {
-        name: merged_histogram(_joined([_recoded(part, name, dictionaries[name]) for part in parts]), into, count_)
+        name: merged_histogram(_joined([_recoded(part, name, codes[name]) for part in parts]), into, count_)
         for name in secrets
     }
-    tuples = Tuples(grouping.codes(), grouping.weights, grouping.weights.astype(float), histograms)
-    sorted_leaves = {name: dictionaries[name].sorted() for name in quasi}
-    tuples, order = _in_order(tuples, list(sorted_leaves.values()))
+    rows = united.grouping.weights
+    tuples = Tuples(united.grouping.codes(), rows, rows.astype(float), histograms)
+    leaves = {name: dictionary.sorted() for name, dictionary in united.dictionaries.items()}
+    tuples, order = _in_order(tuples, list(leaves.values()))
     of_row = Numbers()
-    for part, place in zip(parts, places, strict=True):
+    for part, place in zip(parts, united.places, strict=True):
         of_row.extend(part.of_row, order[place])
     return Counted(
-        {name: leaves for name, (leaves, _) in sorted_leaves.items()},
-        {name: dictionaries[name].values for name in secrets},
+        {name: values for name, (values, _) in leaves.items()},
+        {name: codes[name].values for name in secrets},
         tuples,
         of_row,
         frozenset.intersection(*(part.whole for part in parts)),
     )
+
+
+def with_population(table: Counted, population: Counted, people: np.ndarray) -> Counted:
+    """The same table with the population that it is a part of, whose tuples the table may lack.
+
+    people: float64, how many people each tuple of the population stands for.
+    """
+    united = _united([table, population])
+    count_ = len(united.grouping)
+    of_table, of_population = united.places
+
+    def spread(values: np.ndarray, into: np.ndarray) -> np.ndarray:
+        return np.bincount(into, weights=values, minlength=count_)
+
+    histograms = {
+        name: merged_histogram(histogram, of_table, count_) for name, histogram in table.tuples.secrets.items()
+    }
+    tuples = Tuples(
+        united.grouping.codes(),
+        spread(table.tuples.rows, of_table).astype(np.int64),
+        spread(table.tuples.people, of_table),
+        histograms,
+        spread(people, of_population),
+    )
+    leaves = {name: dictionary.sorted() for name, dictionary in united.dictionaries.items()}
+    tuples, order = _in_order(tuples, list(leaves.values()))
+    of_row = Numbers()
+    of_row.extend(table.of_row, order[of_table])
+    sorted_leaves = {name: values for name, (values, _) in leaves.items()}
+    return Counted(sorted_leaves, table.secret_values, tuples, of_row, table.whole)
+
+
+@dataclass(frozen=True)
+class _United:
+    """Tuples of several tables numbered together. places: by table the number of each of its tuples, int32."""
+
+    dictionaries: dict[str, Dictionary]
+    grouping: Grouping
+    places: list[np.ndarray]
+
+
+def _united(parts: Sequence[Counted]) -> _United:
+    dictionaries = {name: Dictionary() for name in parts[0].leaves}
+    grouping, places = Grouping(len(dictionaries)), []
+    for part in parts:
+        leaves = [dictionary.codes(_all_of(part.leaves[name])) for name, dictionary in dictionaries.items()]
+        codes = [place[part.tuples.codes[:, j]] for j, place in enumerate(leaves)]
+        sizes = [len(dictionary) for dictionary in dictionaries.values()]
+        places.append(grouping.add(codes, sizes, part.tuples.rows))
+    return _United(dictionaries, grouping, places)
 
 
 def _all_of(values: pa.Array) -> pa.DictionaryArray:
@@ -204,6 +251,7 @@ def _merged(tuples: Tuples, into: np.ndarray, grouping: Grouping) -> Tuples:
         grouping.weights,
         np.bincount(into, weights=tuples.people, minlength=count_),
         {name: merged_histogram(histogram, into, count_) for name, histogram in tuples.secrets.items()},
+        None if tuples.population is None else np.bincount(into, weights=tuples.population, minlength=count_),
     )
 
 
@@ -264,4 +312,5 @@ def _in_order(tuples: Tuples, sorted_leaves: list[tuple[pa.Array, np.ndarray]]) 
     place = np.empty(len(order), dtype=np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     histograms = {name: merged_histogram(histogram, place, len(order)) for name, histogram in tuples.secrets.items()}
-    return Tuples(codes[order], tuples.rows[order], tuples.people[order], histograms), place
+    population = None if tuples.population is None else tuples.population[order]
+    return Tuples(codes[order], tuples.rows[order], tuples.people[order], histograms, population), place

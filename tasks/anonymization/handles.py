@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from tasks.anonymization import anonymizer
-from tasks.anonymization.anonymizer import Anonymization
+from tasks.anonymization.account import Anonymization
 from tasks.anonymization.plan import Plan
 from tasks.common import reading
 from tasks.common.policy import Policy

@@ -98,16 +98,17 @@ def best(candidates: list[Rung], now: Trial, threshold: float, measure: Callable
 
 
 def _larger_k(plan: Plan) -> list[Rung]:
-    larger = [k for k in K_STEPS if k > plan.k][:2]
-    return [Rung(change=f"k from {plan.k} to {k}", plan=plan.model_copy(update={"k": k})) for k in larger]
+    now = plan.criteria.k
+    larger = [k for k in K_STEPS if k > now][:2]
+    return [Rung(change=f"k from {now} to {k}", plan=plan.with_criteria(k=k)) for k in larger]
 
 
 def _more_diverse(plan: Plan, table: pa.Table, secret: str) -> list[Rung]:
-    now = plan.l.get(secret, 1)
+    now = plan.criteria.l.get(secret, 1)
     if now + 1 > len(table[secret].unique()):
         return []
-    diversity = plan.l | {secret: now + 1}
-    return [Rung(change=f"l of {secret} from {now} to {now + 1}", plan=plan.model_copy(update={"l": diversity}))]
+    diversity = plan.criteria.l | {secret: now + 1}
+    return [Rung(change=f"l of {secret} from {now} to {now + 1}", plan=plan.with_criteria(l=diversity))]
 
 
 def _coarser(policy: Policy, plan: Plan, table: pa.Table, name: str) -> list[Rung]:

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization import anonymizer, coding, date_shift, longitudinal, pseudonyms
-from tasks.anonymization.anonymizer import Anonymization
+from tasks.anonymization import anonymizer, coding, date_shift, longitudinal, pseudonyms, transforming
+from tasks.anonymization.account import Anonymization
 from tasks.anonymization.plan import first_plan
 from tasks.anonymization.releasing import integers_where_whole
 from tasks.anonymization.rounding import multiples
@@ -108,7 +108,8 @@ def anonymize_set(linked: LinkedPolicy, key: Key) -> ReleasedSet:
     counts = {name: np.bincount(rows.persons, minlength=len(people)) for name, rows in events.items()}
     banded = _with_bands(policy, linked, counts)
     frame = _frame(base, people, policy, linked, counts, key)
-    made = anonymizer.anonymize(frame, None, banded, first_plan(banded), generator(policy.seed, "anonymize"))
+    plain = transforming.without_transformations(banded)
+    made = anonymizer.anonymize(frame, None, plain, first_plan(plain), generator(policy.seed, "anonymize"))
     kept = made.table[_ROW].to_numpy()
     classes = _classes(made.table, banded.quasi)
     named = pseudonyms.released(base.take(pa.array(kept)), policy, key)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
+from tasks.common.criteria_forms import Criteria
 from tasks.common.policy import Policy
 from tasks.common.values import Value
 
@@ -15,15 +18,17 @@ class Plan(Value):
     dropped: columns that the policy would release and that are left out after all.
     """
 
-    k: int
-    l: dict[str, int]  # noqa: E741 - the field's own name
-    suppression: float
+    criteria: Criteria
     floor: dict[str, int] = Field(default_factory=dict)
     rounding: dict[str, float] = Field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+
+    def with_criteria(self, **tightened: Any) -> Plan:
+        """The same with some criteria replaced."""
+        return self.model_copy(update={"criteria": self.criteria.model_copy(update=tightened)})
 
 
 def first_plan(policy: Policy) -> Plan:
     """The policy's own criteria, before any adjustment."""
     rounding = {name: column.round for name, column in policy.columns.items() if column.round is not None}
-    return Plan(k=policy.criteria.k, l=policy.criteria.l, suppression=policy.criteria.suppression, rounding=rounding)
+    return Plan(criteria=policy.criteria, rounding=rounding)

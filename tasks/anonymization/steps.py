@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.anonymization import anonymizer, holdout
-from tasks.anonymization.anonymizer import Anonymization
+from tasks.anonymization.account import Anonymization
 from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.plan import Plan, first_plan
 from tasks.common.job import Job
@@ -31,10 +31,9 @@ def plan(policy: Policy) -> Plan:
 @step("anonymize")
 def anonymize(parts: Parts, policy: Policy, wanted: Plan) -> Release:
     """Make a release by a plan."""
-    rows, rng = InFile(parts.train, policy), generator(policy.seed, "anonymize")
-    counted = anonymizer.count(rows, person_codes(rows, policy.person), policy)
+    train = InFile(parts.train, policy)
+    rows, rng = anonymizer.source(train, policy), generator(policy.seed, "anonymize")
+    counted = anonymizer.count(rows, person_codes(train, policy.person))
     accounts: list[Anonymization] = []
-    table = store().put_parquet(
-        lambda path: accounts.append(anonymizer.write(rows, counted, policy, wanted, rng, path))
-    )
+    table = store().put_parquet(lambda path: accounts.append(anonymizer.write(rows, counted, wanted, rng, path)))
     return Release(table=table, plan=wanted, account=accounts[0])

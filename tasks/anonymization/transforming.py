@@ -21,11 +21,15 @@ from tasks.common.transformation_forms import Shift
 
 def as_released(policy: Policy) -> Policy:
     """The policy of transformed rows: pseudonyms are released as they are, and nothing is left to transform."""
+    named = {name: Column(role=Role.OTHER, kind=Kind.CATEGORICAL) for name in policy.pseudonymous}
+    plain = without_transformations(policy)
+    return plain.model_copy(update={"columns": {name: named.get(name, c) for name, c in plain.columns.items()}})
+
+
+def without_transformations(policy: Policy) -> Policy:
+    """The policy of rows whose values were coded and shifted before, and which have no pseudonyms."""
     nothing = {"shift": None, "bottom": None, "top": None, "pseudonym": False}
-    columns = {
-        name: Column(role=Role.OTHER, kind=Kind.CATEGORICAL) if column.pseudonym else column.model_copy(update=nothing)
-        for name, column in policy.columns.items()
-    }
+    columns = {name: column.model_copy(update=nothing) for name, column in policy.columns.items()}
     return policy.model_copy(update={"columns": columns})
 
 

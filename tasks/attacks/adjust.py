@@ -36,8 +36,8 @@ def next_step(
     name = card.worst
     adversary = next(a for a in declare(policy, _released(policy, plan)) if a.name == name)
 
-    rows = InMemory(train)
-    counted = anonymizer.count(rows, persons, policy)
+    rows = anonymizer.source(InMemory(train), policy)
+    counted = anonymizer.count(rows, persons)
 
     def measure(candidate: Plan) -> Trial | None:
         released = _released(policy, candidate)
@@ -45,7 +45,7 @@ def next_step(
         if same is None:
             return None
         try:
-            made = anonymizer.from_counted(rows, counted, policy, candidate, generator(seed, "try", "anonymize"))
+            made = anonymizer.from_counted(rows, counted, candidate, generator(seed, "try", "anonymize"))
         except ThresholdNotReached:
             return None
         rng = generator(seed, "try", name)

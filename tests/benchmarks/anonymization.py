@@ -148,10 +148,10 @@ def _run(path: Path, criteria: dict[str, Any]) -> dict[str, Any]:
         out, warm = Path(folder) / "out.parquet", Path(folder) / "warm.parquet"
         tables.write(warm, 20_000)
         for source in (warm, path):
-            rows = InFile(open_table(source), policy)
+            rows = anonymizer.source(InFile(open_table(source), policy), policy)
             start = time.perf_counter()
-            counted = anonymizer.count(rows, None, policy, sensitive_in(criteria))
-            account = anonymizer.write(rows, counted, policy, first_plan(policy), np.random.default_rng(0), out)
+            counted = anonymizer.count(rows, None, sensitive_in(criteria))
+            account = anonymizer.write(rows, counted, first_plan(policy), np.random.default_rng(0), out)
             seconds = time.perf_counter() - start
     return {
         "seconds": seconds,

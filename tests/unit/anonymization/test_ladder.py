@@ -5,8 +5,7 @@ import pytest
 
 from tasks.anonymization import ladder
 from tasks.anonymization.ladder import Rung, Trial
-from tasks.anonymization.plan import Plan
-from tests.conftest import make_policy
+from tests.conftest import make_plan, make_policy
 
 POLICY = make_policy(
     {
@@ -19,7 +18,7 @@ POLICY = make_policy(
 TABLE = pa.table(
     {"age": [1.0, 2, 3, 4], "result": ["x", "y", "x", "y"], "hours": [0.0, 10, 20, 30], "ward": ["a", "b", "a", "b"]}
 )
-PLAN = Plan(k=5, l={}, suppression=0.05, rounding={"hours": 1.0})
+PLAN = make_plan(5, suppression=0.05, rounding={"hours": 1.0})
 
 
 def changes(**kwargs):

@@ -6,12 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.anonymization import anonymizer, releasing
-from tasks.anonymization.plan import Plan
 from tasks.anonymization.rounding import Rounding
 from tasks.common import streaming
 from tasks.common.streaming import InFile, InMemory
 from tasks.common.table import open_table
-from tests.conftest import make_policy
+from tests.conftest import make_plan, make_policy
 
 POLICY = make_policy(
     {
@@ -21,7 +20,7 @@ POLICY = make_policy(
         "dose": {"role": "other", "kind": "numeric"},
     }
 )
-PLAN = Plan(k=3, l={}, suppression=0.1, rounding={"dose": 0.5})
+PLAN = make_plan(3, suppression=0.1, rounding={"dose": 0.5})
 
 
 def people(rows=500):
@@ -41,9 +40,9 @@ def sorted_rows(table):
 
 
 def written(table, tmp_path, plan=PLAN):
-    rows = InMemory(table)
-    counted = anonymizer.count(rows, None, POLICY)
-    account = anonymizer.write(rows, counted, POLICY, plan, np.random.default_rng(1), tmp_path / "out.parquet")
+    rows = anonymizer.source(InMemory(table), POLICY)
+    counted = anonymizer.count(rows, None)
+    account = anonymizer.write(rows, counted, plan, np.random.default_rng(1), tmp_path / "out.parquet")
     return pq.read_table(tmp_path / "out.parquet"), account
 
 
@@ -66,12 +65,12 @@ def test_many_buckets_hold_what_one_holds_in_another_order(tmp_path, monkeypatch
 def test_every_place_is_as_likely_for_a_row(monkeypatch, tmp_path):
     """Where the first row of the table comes to stand, over 300 seeds: uniform over eight equal stretches."""
     monkeypatch.setattr(releasing, "BUCKET_ROWS", 32)
-    rows = InMemory(people(128))
-    counted = anonymizer.count(rows, None, POLICY)
-    plan = Plan(k=2, l={}, suppression=0.0)
+    rows = anonymizer.source(InMemory(people(128)), POLICY)
+    counted = anonymizer.count(rows, None)
+    plan = make_plan(2)
     places = np.zeros(8)
     for seed in range(300):
-        release = anonymizer.from_counted(rows, counted, POLICY, plan, np.random.default_rng(seed)).table
+        release = anonymizer.from_counted(rows, counted, plan, np.random.default_rng(seed)).table
         places[release["result"].to_pylist().index("r0") // 16] += 1
     chi_square = ((places - 300 / 8) ** 2 / (300 / 8)).sum()
     assert chi_square < 24.3  # 99.9 % of chi-square with 7 degrees of freedom
@@ -80,7 +79,7 @@ def test_every_place_is_as_likely_for_a_row(monkeypatch, tmp_path):
 def test_no_label_of_a_suppressed_row_is_left_in_the_file(tmp_path):
     table = people()
     rare = pa.table({"city": ["canary-town"], "age": [42.0], "result": ["canary-result"], "dose": [777.25]})
-    plan = Plan(k=3, l={}, suppression=0.05)
+    plan = make_plan(3, suppression=0.05)
     release, account = written(pa.concat_tables([table, rare]), tmp_path, plan)
     assert account.levels["city"] == 0
     assert "canary-town" not in release["city"].to_pylist()

@@ -72,10 +72,13 @@ def test_batches_come_out_as_whole_columns_do(table, small_batches, encoded):
 
 
 def test_the_anonymizer_releases_transformed_rows(table, small_batches):
-    rows = transforming.transformed(InMemory(table), POLICY, KEY)
-    rules = transforming.as_released(POLICY)
-    counted = anonymizer.count(rows, person_codes(rows, rules.person), rules)
-    made = anonymizer.from_counted(rows, counted, rules, first_plan(rules), np.random.default_rng(1)).table.to_pandas()
+    rows = anonymizer.source(InMemory(table), POLICY, KEY)
+    counted = anonymizer.count(rows, person_codes(InMemory(table), POLICY.person))
+    release = anonymizer.from_counted(rows, counted, first_plan(rows.policy), np.random.default_rng(1))
+    made = release.table.to_pandas()
+    assert release.account.pseudonyms == ("pid",)
+    assert release.account.key == KEY.fingerprint
+    assert release.account.column_loss["dose"] > 0
     assert list(made.columns) == ["pid", "age", "born", "seen", "dose"]
     assert made.groupby(["age", "born"]).pid.nunique().min() >= 5
     names = {pid: pseudonyms.pseudonym(pid, KEY, "test", "pid") for pid in table["pid"].to_pylist()}

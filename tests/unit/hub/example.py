@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from tasks.anonymization.anonymizer import Anonymization
+from tasks.anonymization.account import Anonymization
 from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
-from tasks.anonymization.plan import Plan
 from tasks.attacks.adversary import Goal
 from tasks.attacks.score import Finding, Gate, Scorecard
 from tasks.common.table import Table
@@ -17,7 +16,7 @@ from tasks.utility.downstream import Estimate
 from tasks.utility.fidelity import Fidelity
 from tasks.utility.volume import Point, VolumeNeed
 from tasks.validation.expectations import Validation
-from tests.conftest import make_policy
+from tests.conftest import make_plan, make_policy
 
 PRIVATE = Path("/somewhere/private")
 
@@ -46,7 +45,7 @@ def dossier(gate=Gate.PASSES, column="age"):
         fairness={"protected": ["sex"]},
     )
     table = Table(path=PRIVATE / "patients.csv", sha256="a" * 64, rows=1000, columns=tuple(policy.columns))
-    plan = Plan(k=5, l={}, suppression=0.05)
+    plan = make_plan(5, suppression=0.05)
     account = Anonymization(
         rows_before=600, rows_after=580, suppressed=0.033, k=5, l={}, classes=40, mean_class=14.5,
         levels={column: 1, "sex": 0}, top_levels={column: 2, "sex": 1}, loss=0.1, bound=0.1, optimal=True, nodes=6,
