@@ -68,6 +68,8 @@ def run(
     """
     sides = (released_people, control)
     if aim is None or adversary.goal not in _SIZED or adversary.method in BY_CLAIMS:
+        if aim is not None and adversary.goal is Goal.MEMBERSHIP:
+            sides = (released_people.some(_MEMBERS, rng), control.some(_MEMBERS, rng) if control else None)
         return _attack(adversary, release, *sides, policy, rounding, rng, make_release)
     pilot = _pilot(adversary, release, (control or released_people).some(sizing.PILOT, rng), policy, rounding, rng)
     # An adversary who attacks some of the people needs as many more to choose from.
@@ -79,6 +81,7 @@ def run(
 
 
 _SIZED = {Goal.SINGLING_OUT, Goal.LINKABILITY, Goal.INFERENCE}
+_MEMBERS = 5_000  # a side; five of them are the rate of 0.001 at which membership is reported
 BY_CLAIMS = {Method.UNIVARIATE, Method.MULTIVARIATE}
 
 

@@ -22,7 +22,7 @@ from tasks.common.policy import Policy
 from tasks.common.seeds import generator
 
 SPLITS = 5
-CONFIDENT_SHARE = 0.2
+CONFIDENT_SHARE = 0.1
 
 
 def succeed(
@@ -56,7 +56,7 @@ def confident(
     """Positions of the people whom the adversary is surest of, int64 (n,), and their successes, float64 (n,).
 
     It knows how close the nearest rows are that both searches find, and how many of them there are: it takes the
-    closest, the least ambiguous first, a fifth of the people who stand out and of the others. The same share is taken
+    closest, the least ambiguous first, a tenth of the people who stand out and of the others. The same share is taken
     of every group, so that a release that knows nothing of either treats both alike, and there are always enough.
     """
     place = space.build(people.rows, release, [*adversary.knows, *adversary.linked], policy, rounding)

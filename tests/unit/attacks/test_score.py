@@ -96,7 +96,8 @@ def test_a_plain_copy_scores_about_zero(groups):
 
 def test_people_it_never_saw_score_about_a_hundred(groups):
     card = groups.card(groups.rows(groups.outside))
-    assert card.score > 95
+    # 4,000 people a side: the bounds of twelve attacks together are up to 0.08 wide.
+    assert card.score > 91
     assert card.gate is Gate.PASSES
 
 

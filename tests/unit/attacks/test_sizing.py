@@ -28,7 +28,7 @@ def test_the_number_is_the_one_worked_out_by_hand():
 
 
 def test_it_takes_more_for_more_attacks_a_higher_control_and_a_lower_threshold():
-    base = dict(threshold=0.09, confidence=0.95, attacks=1)
+    base = {"threshold": 0.09, "confidence": 0.95, "attacks": 1}
     usual = sizing.needed(coin(0.5, 1000), sizing.Aim(**base))
     assert sizing.needed(coin(0.5, 1000), sizing.Aim(**base | {"attacks": 12})) > usual
     assert sizing.needed(coin(0.75, 1000), sizing.Aim(**base)) > 2 * usual
