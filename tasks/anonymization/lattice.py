@@ -86,7 +86,7 @@ class Lattice:
         """The classes of a node, and which of them each tuple of `below` went into, int32 (n,).
 
         below: classes of any node that is nowhere more general; the tuples themselves if not given.
-        The classes are those of `visit`, in another order.
+        Classes are numbered by their first tuple, and so as those of `visit`, whatever these were merged from.
         """
         return self._rollup.merged(node, self.tuples if below is None else below)
 

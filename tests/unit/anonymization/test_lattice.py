@@ -119,6 +119,17 @@ def test_rolling_up_equals_grouping_afresh(rows, data):
     assert sorted(direct.distinct_secrets("secret")) == sorted(rolled.distinct_secrets("secret"))
 
 
+def test_visited_classes_are_numbered_as_those_merged_from_the_tuples():
+    codes = np.random.default_rng(6).integers(0, 4, size=(300, 3)).astype(np.int32)
+    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(300), {})
+    lattice = Lattice(tuples, trees(), [1, 1, 1], [KAnonymity(2)], 0.0)
+    for node in [(0, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1), (2, 1, 1)]:  # each rolled up from the one before
+        direct, of_tuple = lattice.classes(node)
+        visited = lattice.visit(node).classes
+        assert visited.rows.tolist() == direct.rows.tolist()
+        assert np.bincount(of_tuple, weights=tuples.people).tolist() == pytest.approx(visited.people.tolist())
+
+
 def test_beyond_its_budget_the_search_reports_a_gap_that_is_true():
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 4, size=(300, 3)).astype(np.int32)
