@@ -20,6 +20,7 @@ from flows.commands.terminal import (
 from tasks.common import policy_file, processes, reading, settings
 from tasks.common.errors import InputError
 from tasks.common.table import open_table
+from tasks.validation.flow_limits import require_flow_policy
 
 if TYPE_CHECKING:
     from tasks.hub.handles import Publication
@@ -61,6 +62,7 @@ def data_flow(
 def _check_early(policy: Path, table: Path | None) -> None:
     """What is wrong with the files is said before any server starts."""
     rules = policy_file.read(policy)
+    require_flow_policy(rules)
     place = table or rules.table
     if place is None:
         raise InputError(f"{policy} names no table; add `table:` to it, or use --table")

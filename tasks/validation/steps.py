@@ -8,12 +8,14 @@ from tasks.common.job import Job
 from tasks.common.steps import ALWAYS_RUN, step
 from tasks.common.table import open_table
 from tasks.validation.expectations import Validation
+from tasks.validation.flow_limits import require_flow_policy
 
 
 @step("prepare", cache=ALWAYS_RUN)
 def prepare(policy: str, table: str, seed: int | None) -> Job:
     """Read the policy and find its table; `table` and `seed` replace what the policy says."""
     read = policy_file.read(policy)
+    require_flow_policy(read)
     place = table or read.table
     if place is None:
         raise InputError(f"{policy} names no table; add `table:` to it, or name one on the command line")

@@ -133,3 +133,14 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path, home):
         pytest.skip("this machine permits no mount namespaces")
     refused(result, 30, "the disk is full")
     assert result.stdout.strip().endswith("0")
+
+
+def test_a_recoding_of_single_steps_is_refused_by_the_flow(tmp_path, home):
+    policy = quick_policy(tmp_path, recoding="mondrian")
+    refused(secured("run", "data-flow", "-p", policy, home=home), 12, "the data flow recodes `full-domain`")
+
+
+def test_what_needs_the_owners_key_is_refused_by_the_flow(tmp_path, home):
+    policy = quick_policy(tmp_path)
+    policy.write_text(policy.read_text().replace("  fake_first_name:\n", "  fake_first_name:\n    pseudonym: true\n"))
+    refused(secured("run", "data-flow", "-p", policy, home=home), 12, "the owner's key, which the data flow never gets")
