@@ -6,22 +6,22 @@ has to be higher: the lower ends of the ranges rise, and with them the least los
 the smallest of all is split at the level below its largest step of loss; one half loses that much more, the other has
 one more column that is known to be fine, which raises the others (forward checking: Haralick and Elliott 1980).
 
-Only k-anonymity is looked at here. It has to hold whatever else does, so bounds are true for every policy.
+Bounds come from k-anonymity alone. It has to hold whatever else does, so they are true for every policy.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tasks.anonymization.classes import Tuples, compiled
 from tasks.anonymization.hierarchies import Hierarchy
+from tasks.anonymization.rollup import Node
 
-Node = tuple[int, ...]
 # Groups are counted in a table of groups times labels; where it would be larger than this, a column stays as it is.
 _LARGEST_TABLE = 1 << 24
 # Divisions kept, as tuples of all of them together; one takes 4 bytes.
@@ -60,8 +60,12 @@ class Boxes:
         floor: Node,
         k: int,
         most_lost: int,
+        hopeless: Callable[[Node], bool],
     ) -> None:
-        """means: by column, what each level adds to a loss, rising. most_lost: rows that may be suppressed."""
+        """means: by column, what each level adds to a loss, rising. most_lost: rows that may be suppressed.
+
+        hopeless: whether neither a node nor any below satisfies what has to hold beside k-anonymity.
+        """
         self._people, self._rows = tuples.people.astype(np.float32), tuples.rows
         self._rows_are_people = bool(np.array_equal(tuples.people, tuples.rows))
         self._codes = [_narrow(tuples.codes[:, j]) for j in range(len(hierarchies))]
@@ -69,6 +73,7 @@ class Boxes:
         self._sizes = [[len(labels) for labels in hierarchy.labels] for hierarchy in hierarchies]
         self._means = means
         self._k = k - _SLACK
+        self._hopeless = hopeless
         self._most_lost = most_lost
         self._table = np.zeros(_LARGEST_TABLE, dtype=np.float32)
         self._information = [self._entropies(j) for j in range(len(hierarchies))]
@@ -102,7 +107,7 @@ class Boxes:
     def _push(self, low: Node, high: Node) -> None:
         """Keep a box after raising its lower ends as far as k-anonymity demands; not at all if it is empty."""
         division = self._divide(high)
-        if division.lost > self._most_lost:
+        if division.lost > self._most_lost or self._hopeless(high):
             return
         raised = tuple(self._least_level(division, j, *ends) for j, ends in enumerate(zip(low, high, strict=True)))
         heapq.heappush(self._open, self._box(raised, high))

@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.anonymization import losses
 from tasks.anonymization.classes import Tuples, compiled
-from tasks.anonymization.criteria import Criterion, judge, split
+from tasks.anonymization.criteria import Criterion, KAnonymity, judge, split
 from tasks.anonymization.hierarchies import Hierarchy
 from tasks.anonymization.losses import Loss
 from tasks.anonymization.rollup import Node, Rollup
@@ -77,6 +77,11 @@ class Lattice:
             cells.append(losses.cell_losses(self.measure, hierarchy, rows))
             means.append(cells[j] @ rows / self.rows)
         return starts, np.concatenate([losses_of_column.ravel() for losses_of_column in cells]), means
+
+    @property
+    def least_people(self) -> int:
+        """How many people k-anonymity asks for in a class, 1 if it is no criterion."""
+        return max((criterion.k for criterion in self.criteria[0] if isinstance(criterion, KAnonymity)), default=1)
 
     def bound(self, node: Node) -> float:
         """Cell loss of a node if nothing had to be suppressed; never above its loss, and growing upwards."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.anonymization import losses
-from tasks.anonymization.candidates import Candidates, candidates
+from tasks.anonymization.branching import Boxes
+from tasks.anonymization.candidates import Candidates, are_few
 from tasks.anonymization.classes import Tuples
 from tasks.anonymization.lattice import Lattice, Visit
 from tasks.anonymization.rollup import Node
@@ -25,9 +26,13 @@ from tasks.anonymization.rollup import Node
 
 @dataclass(frozen=True)
 class Budget:
-    """When to be content with less than the optimum: after so many nodes. The count is the same on every machine."""
+    """When to be content with less than the optimum. The counts are the same on every machine.
+
+    nodes: so many are evaluated. reads: so often tuples are gone through to bound what boxes of nodes lose.
+    """
 
     nodes: int = 5_000
+    reads: int = 25_000_000_000
 
 
 @dataclass(frozen=True)
@@ -56,45 +61,79 @@ def search(lattice: Lattice, budget: Budget = Budget()) -> Solution | None:
 
     Within the budget the answer is optimal; beyond, it is the best seen and carries a valid bound.
     """
-    looking = _Looking(lattice, candidates(lattice.means, lattice.floor))
+    looking = _Looking(lattice)
     if looking.visit(lattice.top).hopeless:
         return None
-    looking.left.rule_out(lattice.top)
+    few = are_few(lattice.means, lattice.floor)
+    return looking.solution(_by_node(looking, budget) if few else _by_box(looking, budget))
+
+
+def _by_node(looking: _Looking, budget: Budget) -> float:
+    """Look at node after node; a bound for those that were not looked at."""
+    left = Candidates(looking.lattice.means, looking.lattice.floor)
+    left.rule_out(looking.lattice.top)
     bound = 0.0
     while looking.evaluated < budget.nodes:
-        found = looking.left.cheapest()
+        found = left.cheapest()
         if found is None:
-            bound = np.inf
-            break
+            return np.inf
         node, bound = found
         if bound >= looking.best_loss:
-            break
-        looking.look_at(node)
-    else:
-        looking.descend()
-    return looking.solution(bound)
+            return bound
+        looking.look_at(node, left)
+    looking.descend()
+    return bound
+
+
+def _by_box(looking: _Looking, budget: Budget) -> float:
+    """Split box after box of a lattice too large to list, down to single nodes; a bound for the boxes left."""
+    lattice = looking.lattice
+    looking.descend()
+    alone = len(lattice.criteria[0]) + len(lattice.criteria[1]) == 1
+    # k-anonymity bounds every box; what else has to hold is asked of its most general node.
+    boxes = Boxes(
+        lattice.tuples,
+        lattice.hierarchies,
+        lattice.means,
+        lattice.floor,
+        lattice.least_people,
+        lattice.most_suppressed,
+        (lambda _node: False) if alone else (lambda node: looking.visit(node).hopeless),
+    )
+    bound = 0.0
+    while looking.evaluated < budget.nodes and boxes.read < budget.reads:
+        box = boxes.cheapest()
+        if box is None:
+            return np.inf
+        bound = box.bound
+        if bound >= looking.best_loss:
+            return bound
+        if box.low == box.high:
+            looking.visit(box.low)
+        boxes.split()
+    looking.descend()
+    return bound
 
 
 class _Looking:
-    """A search under way: the best so far, the nodes left, how many were looked at."""
+    """A search under way: the best so far, and how many nodes were looked at."""
 
-    def __init__(self, lattice: Lattice, left: Candidates) -> None:
+    def __init__(self, lattice: Lattice) -> None:
         self.lattice = lattice
-        self.left = left
         self.best: Visit | None = None
         self.best_loss = np.inf
         self.evaluated = 0
         self._hopeless, self._hopeful = _Nodes(len(lattice.top)), _Nodes(len(lattice.top))
 
-    def look_at(self, node: Node) -> None:
+    def look_at(self, node: Node, left: Candidates) -> None:
         """Evaluate the cheapest node left, and rule out what follows from it."""
         visit = self.visit(node)
         if not self.lattice.measure.of_cells:
-            self.left.raise_above(node, visit.bound)
+            left.raise_above(node, visit.bound)
         if visit.hopeless:
-            self.left.rule_out_below(self._last_hopeless(node))
+            left.rule_out_below(self._last_hopeless(node))
         else:
-            self.left.rule_out(node)
+            left.rule_out(node)
 
     def visit(self, node: Node) -> Visit:
         """Evaluate a node; it may become the best."""

@@ -250,7 +250,7 @@ def test_the_optimum_under_uniqueness_is_the_least_of_all_nodes(rows, model, sup
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, POPULATION, SUPPRESSION, st.sampled_from(["entropy", "equal", "delta", "marketer"]))
 def test_it_is_also_where_the_lattice_is_a_linear_program(monkeypatch, rows, population, suppression, name):
-    monkeypatch.setattr(candidates, "MOST_IN_ARRAY", 0)
+    monkeypatch.setattr(candidates, "MOST_NODES", 0)
     assert_optimal(rows, population, [name, "k"], suppression)
 
 

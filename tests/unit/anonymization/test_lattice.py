@@ -79,7 +79,7 @@ def cell_entropy(tree, level, column, leaf):
     return -math.log2(sum(other == leaf for other in column) / under)
 
 
-@pytest.mark.parametrize("most_in_array", [candidates.MOST_IN_ARRAY, 0], ids=["listed", "implied"])
+@pytest.mark.parametrize("most_nodes", [candidates.MOST_NODES, 0], ids=["listed", "in boxes"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(*[st.integers(0, 3)] * 3, st.integers(0, 2)), min_size=1, max_size=25),
@@ -89,8 +89,8 @@ def cell_entropy(tree, level, column, leaf):
     st.tuples(*[st.sampled_from([0.5, 1.0, 3.0])] * 3),
     st.sampled_from(Loss),
 )
-def test_the_optimum_is_that_of_enumeration(monkeypatch, most_in_array, rows, k, l, suppression, weights, measure):  # noqa: E741
-    monkeypatch.setattr(candidates, "MOST_IN_ARRAY", most_in_array)
+def test_the_optimum_is_that_of_enumeration(monkeypatch, most_nodes, rows, k, l, suppression, weights, measure):  # noqa: E741
+    monkeypatch.setattr(candidates, "MOST_NODES", most_nodes)
     codes, secret = np.array([row[:3] for row in rows], dtype=np.int32), np.array([row[3] for row in rows])
     tuples, _ = classes.group(codes, [4, 4, 4], np.ones(len(rows)), {"secret": secret})
     criteria = [KAnonymity(k), DistinctDiversity("secret", l)]
