@@ -93,7 +93,9 @@ def attack(
     naive = (_fitting(people[0], random) == 1).astype(float)
     if control is None:
         return Claims(hits, None, naive)
-    counts = _fitting(people[1], found)
+    # The correction needs whole counts.
+    enough = 2 if control.num_rows == original.num_rows else control.num_rows
+    counts = _fitting(people[1], found, enough)
     corrected = _padded((counts == 1) * _size_correction(counts, control.num_rows, original.num_rows), claims)
     return Claims(hits, corrected, naive)
 
@@ -102,11 +104,11 @@ def _padded(successes: np.ndarray, claims: int) -> np.ndarray:
     return np.concatenate([successes.astype(float), np.zeros(claims - len(successes))])
 
 
-def _fitting(rows: _Rows, predicates: _Predicates) -> np.ndarray:
-    """How many rows fit each predicate, int64 (n,)."""
+def _fitting(rows: _Rows, predicates: _Predicates, enough: int = 2) -> np.ndarray:
+    """How many rows fit each predicate, int64 (n,); counting may stop at `enough`."""
     counts = np.zeros(len(predicates.columns), dtype=np.int64)
     low, high = np.ascontiguousarray(rows.low.T), np.ascontiguousarray(rows.high.T)
-    _count(low, high, rows.weights, predicates.columns, predicates.least, predicates.most, counts)
+    _count(low, high, rows.weights, predicates.columns, predicates.least, predicates.most, enough, counts)
     return counts
 
 
@@ -118,6 +120,7 @@ def _count(
     columns: np.ndarray,
     least: np.ndarray,
     most: np.ndarray,
+    enough: int,
     counts: np.ndarray,
 ) -> None:
     """A row fits if all that its labels cover lies within the conditions."""
@@ -131,6 +134,8 @@ def _count(
                     break
             if fits:
                 counts[n] += weights[r]
+                if counts[n] >= enough:
+                    break
 
 
 def _univariate(rows: _Rows, categories: int, claims: int, rng: np.random.Generator) -> _Predicates:
