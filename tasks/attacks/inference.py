@@ -57,9 +57,10 @@ def _learned(
         if np.isnan(middles).all():
             return np.zeros(people.num_rows)
         away = np.abs(learning.guess_numbers(place, middles, seed) - points.target_values[:, 0])
-        return (away <= adversary.tolerance * points.ranges[0] + 1e-9).astype(float)
-    guesses = learning.guess_labels(place, answers.labels, seed)
-    return ((answers.first <= guesses) & (guesses < answers.last)) * answers.share[guesses].astype(float)
+        return (away <= adversary.tolerance * points.ranges[0] + 1e-9).mean(axis=0)
+    labels, chance = learning.guess_labels(place, answers.labels, seed)
+    right = (answers.first[:, None] <= labels) & (labels < answers.last[:, None])
+    return (chance * right * answers.share[labels]).sum(axis=1)
 
 
 def naive(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 A forest of extremely randomized trees (Geurts et al. 2006, Machine Learning 63) from the known columns to the secret,
 grown so deep that it keeps what single rows tell. Released labels enter as the middle of what they cover, the facts of
-a person as the middle of the label that covers them, so it works on generalized releases. The usual values of a secret
+a person as the middle of the label that covers them, so it works on generalized releases. A guess is drawn from what
+the trees say, and its expected success counted, which varies less than that of one guess. The usual values of a secret
 weigh as much as the rare ones, since successes do. What the model has learned about the population it guesses of the
 control too, by which it is subtracted.
 """
@@ -15,13 +16,12 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from tasks.attacks import space
 
 _TREES = 10
-_LEAF_ROWS = 3
 # Values beyond the most frequent ones are not guessed: nobody learns a value from a handful of rows.
 _VALUES = 20
 
 
-def guess_labels(place: space.Space, labels: np.ndarray, seed: int) -> np.ndarray:
-    """The label guessed for each target, int (targets,).
+def guess_labels(place: space.Space, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, int (n,), and how sure the model is of each for each target, float64 (targets, n).
 
     place: targets and release over the known columns. labels: int (rows,), the secret in the release.
     """
@@ -29,18 +29,17 @@ def guess_labels(place: space.Space, labels: np.ndarray, seed: int) -> np.ndarra
     frequent = np.argsort(-counts, kind="stable")[:_VALUES]
     kept = np.isin(labels, frequent)
     released, targets = _features(place)
-    model = ExtraTreesClassifier(
-        _TREES, min_samples_leaf=_LEAF_ROWS, class_weight="balanced", n_jobs=1, random_state=seed
-    )
-    return model.fit(released[kept], labels[kept]).predict(targets)
+    model = ExtraTreesClassifier(_TREES, class_weight="balanced", n_jobs=1, random_state=seed)
+    model.fit(released[kept], labels[kept])
+    return model.classes_, model.predict_proba(targets)
 
 
 def guess_numbers(place: space.Space, values: np.ndarray, seed: int) -> np.ndarray:
-    """The number guessed for each target, float64 (targets,); values float64 (rows,), of which some are known."""
+    """The numbers that the trees guess, float64 (trees, targets); values float64 (rows,), of which some are known."""
     known = ~np.isnan(values)
     released, targets = _features(place)
-    model = ExtraTreesRegressor(_TREES, min_samples_leaf=_LEAF_ROWS, n_jobs=1, random_state=seed)
-    return model.fit(released[known], values[known]).predict(targets)
+    model = ExtraTreesRegressor(_TREES, n_jobs=1, random_state=seed).fit(released[known], values[known])
+    return np.stack([tree.predict(targets) for tree in model.estimators_])
 
 
 def _features(place: space.Space) -> tuple[np.ndarray, np.ndarray]:
