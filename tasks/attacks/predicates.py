@@ -27,7 +27,7 @@ from tasks.common.policy import Policy
 
 FACTS = 3  # columns of a multivariate predicate, as in the paper's experiments
 CLAIMS = 2_000
-_TRIES = 20  # for each multivariate claim
+_TRIES = 200  # for each multivariate claim
 _SIZES = 10
 
 

@@ -50,7 +50,7 @@ from anonymeter.evaluators import InferenceEvaluator, LinkabilityEvaluator, Sing
 warnings.simplefilter("ignore")
 folder, name, trials, left, right, secret = sys.argv[1], sys.argv[2], int(sys.argv[3]), *map(json.loads, sys.argv[4:7])
 read = lambda part: pd.read_parquet(f"{folder}/{part}.parquet")
-release, known = read("release"), left + [c for c in right if c != secret]
+release, known = read("release"), [c for c in left + right if c != secret]
 
 def attack(release, ori, control, trials):
     if name == "singling out":
