@@ -8,7 +8,7 @@ import pyarrow as pa
 from tasks.anonymization import anonymizer, ladder
 from tasks.anonymization.ladder import Step, Trial
 from tasks.anonymization.plan import Plan
-from tasks.attacks import attack
+from tasks.attacks import attack, shadow
 from tasks.attacks.adversary import declare
 from tasks.attacks.score import Scorecard, score
 from tasks.attacks.targets import Targets
@@ -34,14 +34,13 @@ def next_step(
     loss: utility loss of the release that the scorecard is about.
     """
     name = card.worst
-    adversary = next(a for a in declare(policy, _released(policy, plan)) if a.name == name)
-
+    adversary = next(a for a in declare(policy, _released(policy, plan), imitable=True) if a.name == name)
     rows = anonymizer.source(InMemory(train), policy)
     counted = anonymizer.count(rows, persons)
 
     def measure(candidate: Plan) -> Trial | None:
         released = _released(policy, candidate)
-        same = next((a for a in declare(policy, released) if a.name == name), None)
+        same = next((a for a in declare(policy, released, imitable=True) if a.name == name), None)
         if same is None:
             return None
         try:
@@ -49,7 +48,8 @@ def next_step(
         except ThresholdNotReached:
             return None
         rng = generator(seed, "try", name)
-        evidence = attack.run(same, made.table, released_people, control, policy, candidate.rounding, rng)
+        imitate = shadow.by_anonymizer(policy, candidate)
+        evidence = attack.run(same, made.table, released_people, control, policy, candidate.rounding, rng, imitate)
         # As many attacks as the score card has share the confidence.
         each = 1 - (1 - card.confidence) / len(card.attacks)
         return Trial(score([evidence], card.threshold, each).worst_finding.high, made.account.utility_loss)

@@ -75,12 +75,14 @@ def run(
     # An adversary who attacks some of the people needs as many more to choose from.
     share = linkability.CONFIDENT_SHARE if adversary.method is Method.CONFIDENT else 1.0
     needed = sizing.needed(pilot, aim)
-    enough = [side.some(max(math.ceil(needed / share), sizing.PILOT), rng) if side else None for side in sides]
+    wanted = max(math.ceil(needed / share), sizing.PILOT, _FREE_PAIRS // max(release.num_rows, 1))
+    enough = [side.some(wanted, rng) if side else None for side in sides]
     evidence = _attack(adversary, release, enough[0] or released_people, enough[1], policy, rounding, rng, None)
     return evidence.model_copy(update={"needed": needed})
 
 
 _SIZED = {Goal.SINGLING_OUT, Goal.LINKABILITY, Goal.INFERENCE}
+_FREE_PAIRS = 100_000_000  # of a target and a row: more targets than needed, where they cost a fraction of a second
 _MEMBERS = 5_000  # a side; five of them are the rate of 0.001 at which membership is reported
 BY_CLAIMS = {Method.UNIVARIATE, Method.MULTIVARIATE}
 

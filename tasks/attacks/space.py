@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tasks.anonymization import hierarchies
+from tasks.anonymization import coding, hierarchies
 from tasks.anonymization.classes import pack
 from tasks.anonymization.hierarchies import ANY, Label
 from tasks.common.errors import TableError
@@ -250,7 +250,11 @@ def _span(label: Label, column: Column, step: float) -> tuple[float, float] | No
     if isinstance(label, str) and column.kind is Kind.DATE:
         return _calendar_span(label)
     fact = as_fact(label, column)
-    return None if fact is None else (_position(fact) - step / 2, _position(fact) + step / 2)
+    if fact is None:
+        return None
+    # A limit of top or bottom coding stands for everything beyond it.
+    beyond = coding.span(_position(fact), column)
+    return beyond or (_position(fact) - step / 2, _position(fact) + step / 2)
 
 
 def _edge(text: str, column: Column) -> float:

@@ -12,7 +12,7 @@ from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
 from tasks.attacks import adjust as adjusting
 from tasks.attacks import attack as attacking
-from tasks.attacks import sizing, targets
+from tasks.attacks import shadow, sizing, targets
 from tasks.attacks.adversary import Adversary, declare
 from tasks.attacks.attack import Evidence
 from tasks.attacks.handles import People, Shared, TargetGroups
@@ -47,14 +47,14 @@ def choose_targets(parts: Parts, control: Literal["working", "sealed"], policy: 
 @step("declare adversaries")
 def adversaries(rows: Shared, policy: Policy) -> list[Adversary]:
     """The adversaries that the policy asks for against these rows."""
-    return declare(policy, list(rows.attacked.columns))
+    return declare(policy, list(rows.attacked.columns), imitable=isinstance(rows, Release))
 
 
 @step("attack")
 def attack(adversary: Adversary, rows: Shared, release: Release, groups: TargetGroups, policy: Policy) -> Evidence:
     """Run one declared adversary against rows that are the release, or were made from it."""
-    by_claims = adversary.method in attacking.BY_CLAIMS
-    attacks = len(declare(policy, list(rows.attacked.columns)))
+    by_claims, imitable = adversary.method in attacking.BY_CLAIMS, isinstance(rows, Release)
+    attacks = len(declare(policy, list(rows.attacked.columns), imitable=imitable))
     return attacking.run(
         adversary,
         rows.attacked.read(),
@@ -63,6 +63,7 @@ def attack(adversary: Adversary, rows: Shared, release: Release, groups: TargetG
         policy,
         release.plan.rounding,
         generator(policy.seed, "attack", adversary.name),
+        make_release=shadow.by_anonymizer(policy, release.plan) if imitable else None,
         aim=sizing.aim(policy, attacks, while_adjusting=True),
     )
 

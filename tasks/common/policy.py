@@ -111,7 +111,9 @@ class Inference(Value):
         0.05, description="Numeric secrets: a guess this close, as a share of the range, is right."
     )
     by: tuple[Guesser, ...] = Field(
-        ("neighbour", "learned"), description="From the most similar rows, or by a model learned from the release."
+        ("neighbour",),
+        description="From the most similar rows, or by a model learned from the release (`learned`). The model says "
+        "more about everybody and less about those released; its balanced guesses take many people to judge.",
     )
 
 

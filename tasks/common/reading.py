@@ -37,14 +37,16 @@ def read_release(table: Table, policy: Policy) -> pa.Table:
     """A table that may have been generalized already: labels stay labels, numbers become numbers.
 
     Columns that the policy removes but the table still has are read too, if they are direct identifiers: they are to be
-    attacked. Columns that the policy does not know are left out.
+    attacked. Keyed pseudonyms, which say nothing without the key, and columns that the policy does not know are left
+    out.
 
     Raises:
         TableError: it has none of the columns that the policy releases.
     """
     if not any(name in table.columns for name in policy.released):
         raise TableError(f"{table.path.name} has none of the columns that the policy releases")
-    names = [n for n in (*policy.released, *policy.named(Role.DIRECT)) if n in table.columns]
+    direct = [name for name in policy.named(Role.DIRECT) if name not in policy.pseudonymous]
+    names = [name for name in (*policy.released, *direct) if name in table.columns]
     raw = table.read(names)
     return pa.table({name: _numbers_or_labels(raw[name], policy.columns[name]) for name in names})
 
