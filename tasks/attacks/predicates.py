@@ -14,6 +14,7 @@ A wanted claim that the release has no predicate for counts as one that failed, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -89,13 +90,14 @@ def attack(
     else:
         found = _multivariate(released, categories, claims, rng)
     random = _random(released, categories, claims, 1 if adversary.method is Method.UNIVARIATE else FACTS, rng)
-    hits = _padded(_fitting(people[0], found) == 1, claims)
-    naive = (_fitting(people[0], random) == 1).astype(float)
+    those = _index(people[0])
+    hits = _padded(_fitting(those, found) == 1, claims)
+    naive = (_fitting(those, random) == 1).astype(float)
     if control is None:
         return Claims(hits, None, naive)
     # The correction needs whole counts.
     enough = 2 if control.num_rows == original.num_rows else control.num_rows
-    counts = _fitting(people[1], found, enough)
+    counts = _fitting(_index(people[1]), found, enough)
     corrected = _padded((counts == 1) * _size_correction(counts, control.num_rows, original.num_rows), claims)
     return Claims(hits, corrected, naive)
 
@@ -104,38 +106,71 @@ def _padded(successes: np.ndarray, claims: int) -> np.ndarray:
     return np.concatenate([successes.astype(float), np.zeros(claims - len(successes))])
 
 
-def _fitting(rows: _Rows, predicates: _Predicates, enough: int = 2) -> np.ndarray:
+class _Index(NamedTuple):
+    """Rows in the order of each column, so that a condition finds those that may fit it side by side.
+
+    low, high float64 (columns, rows). order int32 (columns, rows): by low, missing last. ordered float64 (columns,
+    rows): low in that order. known int64 (columns,): how many are not missing. weights int64 (rows,).
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    order: np.ndarray
+    ordered: np.ndarray
+    known: np.ndarray
+    weights: np.ndarray
+
+
+def _index(rows: _Rows) -> _Index:
+    low = np.ascontiguousarray(rows.low.T)
+    order = np.argsort(low, axis=1, kind="stable")
+    ordered = np.take_along_axis(low, order, axis=1)
+    known = (~np.isnan(low)).sum(axis=1)
+    return _Index(low, np.ascontiguousarray(rows.high.T), order.astype(np.int32), ordered, known, rows.weights)
+
+
+def _fitting(index: _Index, predicates: _Predicates, enough: int = 2) -> np.ndarray:
     """How many rows fit each predicate, int64 (n,); counting may stop at `enough`."""
     counts = np.zeros(len(predicates.columns), dtype=np.int64)
-    low, high = np.ascontiguousarray(rows.low.T), np.ascontiguousarray(rows.high.T)
-    _count(low, high, rows.weights, predicates.columns, predicates.least, predicates.most, enough, counts)
+    _count(index, predicates.columns, predicates.least, predicates.most, enough, counts)
     return counts
 
 
 @compiled
 def _count(
-    low: np.ndarray,
-    high: np.ndarray,
-    weights: np.ndarray,
-    columns: np.ndarray,
-    least: np.ndarray,
-    most: np.ndarray,
-    enough: int,
-    counts: np.ndarray,
+    index: _Index, columns: np.ndarray, least: np.ndarray, most: np.ndarray, enough: int, counts: np.ndarray
 ) -> None:
-    """A row fits if all that its labels cover lies within the conditions."""
+    """A row fits if all that its labels cover lies within the conditions. Looks where the fewest may fit."""
     for n in range(len(columns)):
-        for r in range(len(weights)):
-            fits = True
-            for m in range(columns.shape[1]):
-                a, b = low[columns[n, m], r], high[columns[n, m], r]
-                fits = np.isnan(a) if np.isnan(least[n, m]) else least[n, m] <= a and b <= most[n, m]
-                if not fits:
-                    break
-            if fits:
-                counts[n] += weights[r]
+        column, start, stop = 0, 0, index.low.shape[1]
+        for m in range(columns.shape[1]):
+            begin, end = _candidates(index, columns[n, m], least[n, m], most[n, m])
+            if m == 0 or end - begin < stop - start:
+                column, start, stop = columns[n, m], begin, end
+        for r in index.order[column, start:stop]:
+            if _fits(index, r, columns[n], least[n], most[n]):
+                counts[n] += index.weights[r]
                 if counts[n] >= enough:
                     break
+
+
+@compiled
+def _candidates(index: _Index, column: int, least: float, most: float) -> tuple[int, int]:
+    """Where in the order of the column the rows are that begin within a condition: none that fits begins elsewhere."""
+    known = index.known[column]
+    if np.isnan(least):
+        return known, index.order.shape[1]
+    ordered = index.ordered[column, :known]
+    return int(np.searchsorted(ordered, least)), int(np.searchsorted(ordered, most, side="right"))
+
+
+@compiled
+def _fits(index: _Index, r: int, columns: np.ndarray, least: np.ndarray, most: np.ndarray) -> bool:
+    for m in range(len(columns)):
+        low, high = index.low[columns[m], r], index.high[columns[m], r]
+        if not (np.isnan(low) if np.isnan(least[m]) else least[m] <= low and high <= most[m]):
+            return False
+    return True
 
 
 def _univariate(rows: _Rows, categories: int, claims: int, rng: np.random.Generator) -> _Predicates:
@@ -158,12 +193,12 @@ def _univariate(rows: _Rows, categories: int, claims: int, rng: np.random.Genera
     )
     made = _Predicates(columns.astype(np.int64), least.astype(float), most.astype(float))
     made = made.only(rng.permutation(len(columns)))
-    return made.only(np.flatnonzero(_fitting(rows, made) == 1)[:claims])
+    return made.only(np.flatnonzero(_fitting(_index(rows), made) == 1)[:claims])
 
 
 def _multivariate(rows: _Rows, categories: int, claims: int, rng: np.random.Generator) -> _Predicates:
     """Conditions from one row each; those kept that no other released row fits, each once."""
-    wide = rows.low.shape[1]
+    wide, index = rows.low.shape[1], _index(rows)
     medians = np.nanmedian(np.where(np.isnan(rows.low).all(axis=0), 0.0, (rows.low + rows.high) / 2), axis=0)
     kept = _Predicates(*(np.zeros((0, min(FACTS, wide)), dtype=kind) for kind in (np.int64, float, float)))
     for _ in range(_TRIES):
@@ -174,7 +209,7 @@ def _multivariate(rows: _Rows, categories: int, claims: int, rng: np.random.Gene
         least = np.where(number & ~above & ~np.isnan(low), -np.inf, low)
         most = np.where(number & above & ~np.isnan(low), np.inf, high)
         made = _Predicates(columns, least, most)
-        made = made.only(np.flatnonzero(_fitting(rows, made) == 1))
+        made = made.only(np.flatnonzero(_fitting(index, made) == 1))
         both = _Predicates(
             *(np.concatenate([getattr(kept, f), getattr(made, f)]) for f in ("columns", "least", "most"))
         )

@@ -77,3 +77,28 @@ def test_a_larger_original_is_allowed_for_as_the_theory_says():
     expected = chance(original) / chance(control)
     assert predicates._size_correction(counts, control, original) == pytest.approx(expected, rel=0.1)
     assert predicates._size_correction(counts, control, control) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_that_fit_are_counted_as_by_looking_at_each(seed):
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, 6, (300, 4)).astype(float)
+    high = low + rng.integers(0, 3, low.shape)
+    missing = rng.random(low.shape) < 0.2
+    low[missing] = high[missing] = np.nan
+    weights = rng.integers(1, 4, 300)
+    columns = rng.random((500, 4)).argsort(axis=1)[:, :3]
+    least = rng.integers(-1, 7, columns.shape).astype(float)
+    most = least + rng.integers(0, 5, columns.shape)
+    least[rng.random(least.shape) < 0.2] = -np.inf
+    most[rng.random(most.shape) < 0.2] = np.inf
+    nothing = rng.random(least.shape) < 0.1
+    least[nothing] = most[nothing] = np.nan
+    a, b = low.T[columns], high.T[columns]
+    inside = (a >= least[..., None]) & (b <= most[..., None])
+    expected = (np.where(nothing[..., None], np.isnan(a), inside).all(axis=1) * weights).sum(axis=1)
+    index = predicates._index(predicates._Rows(low, high, weights))
+    claims = predicates._Predicates(columns, least, most)
+    assert (expected == 0).any() and (expected == 1).any() and (expected > 2).any()
+    assert predicates._fitting(index, claims, 10**9).tolist() == expected.tolist()
+    assert ((predicates._fitting(index, claims) == 1) == (expected == 1)).all()
