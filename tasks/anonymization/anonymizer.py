@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization import coding, counting, deciding, hierarchies, releasing, transforming
+from tasks.anonymization import coding, counting, deciding, hierarchies, longitudinal, releasing, transforming
 from tasks.anonymization.account import Anonymization
 from tasks.anonymization.classes import Histogram, merged_histogram
 from tasks.anonymization.counting import Counted
@@ -19,7 +19,7 @@ from tasks.anonymization.plan import Plan
 from tasks.anonymization.releasing import Carried, integers_where_whole
 from tasks.anonymization.rounding import Rounding, multiples
 from tasks.common.criteria_forms import PopulationFile
-from tasks.common.errors import PolicyError, TableError
+from tasks.common.errors import TableError
 from tasks.common.key_file import Key
 from tasks.common.policy import Kind, Policy, Role
 from tasks.common.reading import ARROW_TYPES
@@ -105,21 +105,13 @@ def count(rows: Source, persons: np.ndarray | None, secrets: Sequence[str] | Non
 
 
 def _with_population(counted: Counted, file: PopulationFile, policy: Policy) -> Counted:
-    """Raises: PolicyError: the population's table lacks a quasi-identifier, or is smaller than the table."""
     rows = source(InFile(open_table(file.path), policy.model_copy(update={"exclude": {}})), policy).rows
-    population = counting.count(rows, policy.quasi)
-    people = population.tuples.people
+    everybody = counting.count(rows, policy.quasi)
+    people = everybody.tuples.people
     if file.count is not None:
         stand_for = open_table(file.path).read([file.count])[file.count].cast(pa.float64()).to_numpy()
-        people = np.bincount(population.of_row.read(0, population.rows), stand_for, len(people))
-    joined = counting.with_population(counted, population, people)
-    assert joined.tuples.population is not None, "it was just given"
-    if (joined.tuples.population < joined.tuples.people - 1e-6).any():
-        raise PolicyError(
-            f"{file.path.name} is no population of the table: some combinations of quasi-identifiers have fewer people "
-            "there than in the table, which has to be a part of it"
-        )
-    return joined
+        people = np.bincount(everybody.of_row.read(0, everybody.rows), stand_for, len(people))
+    return counting.with_population(counted, everybody, people)
 
 
 def from_counted(rows: Source, counted: Counted, plan: Plan, rng: np.random.Generator) -> Release:
@@ -203,8 +195,8 @@ class Making:
     def tables(self, rng: np.random.Generator) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """The released rows; the account is complete once they were all taken."""
         order = [name for name in self._policy.released if name in self._trees or name in self._carried]
-        of_row = self._decision.of_row(self._counted.of_row, self._into)
-        return releasing.released(self._source.rows, of_row, self._decision.labelling, self._carried, order, rng)
+        self._of_row = self._decision.of_row(self._counted.of_row, self._into)
+        return releasing.released(self._source.rows, self._of_row, self._decision.labelling, self._carried, order, rng)
 
     def account(self) -> Anonymization:
         """How it was made."""
@@ -219,7 +211,7 @@ class Making:
             rows_before=rows,
             rows_after=decision.kept,
             suppressed=1 - decision.kept / rows,
-            k=int(np.floor(classes.people.min() + 1e-9)),
+            k=self._least_people(),
             l={name: int(classes.distinct_secrets(name).min()) for name in diverse},
             classes=len(classes),
             mean_class=float(classes.rows.mean()),
@@ -240,6 +232,17 @@ class Making:
             pseudonyms=self._source.pseudonyms,
             key=self._source.key,
         )
+
+    def _least_people(self) -> int:
+        """People in the smallest class that is released, exactly."""
+        decision, persons = self._decision, self._counted.persons
+        if persons is None:
+            return int(np.floor(decision.classes.people.min() + 1e-9))
+        who = np.unique(persons, return_inverse=True)[1]
+        of_fragment, kept = decision.class_of_fragment(), ~decision.labelling.suppressed
+        class_of_row = of_fragment[self._of_row.read(0, self._counted.rows)]
+        people = longitudinal.people_in_classes([(who, class_of_row)], int(of_fragment.max()) + 1)
+        return int(people[of_fragment[kept]].min())
 
     def _column_loss(self, kept_share: float) -> dict[str, float]:
         """Loss of a mean cell in [0, 1] by column, suppressed rows counting as lost."""

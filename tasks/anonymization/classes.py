@@ -4,8 +4,9 @@ Everything that the lattice search asks (how many people share these labels, how
 same answer for rows that agree in all quasi-identifiers. Rows are therefore grouped once, into distinct tuples with
 weights, and the search never touches a row again. Grouping is associative: counts of parts of a table add up.
 
-A person may have several rows. `people` counts each row of a person with n rows as 1/n, so that the sum over a class
-never exceeds the number of different people in it: a class that reaches k this way holds at least k people.
+A person may have several rows. `people` counts their weights, which add up to 1 for each person (see
+tasks.anonymization.longitudinal), so that the sum over a class never exceeds the number of different people in it: a
+class that reaches k this way holds at least k people.
 """
 
 from __future__ import annotations
@@ -208,35 +209,6 @@ def _slot(known: np.ndarray, place: np.ndarray, bits: int, key: int) -> Any:
     return slot
 
 
-def group(
-    leaf_codes: np.ndarray, sizes: Sequence[int], people: np.ndarray, secrets: dict[str, np.ndarray]
-) -> tuple[Tuples, np.ndarray]:
-    """Group rows into tuples, in the order of their codes; also returns the tuple of each row, int32 (rows,).
-
-    leaf_codes: int32 (rows, q) with sizes[j] different codes in column j.
-    people: float64 (rows,), what each row counts as a person.
-    secrets: int arrays (rows,) of codes by sensitive column.
-    """
-    keys, span = pack_below(list(leaf_codes.T), sizes)
-    of_row, first = rank(keys, span)
-    order = np.lexsort(leaf_codes[first].T[::-1])
-    place = np.empty(len(order), dtype=np.int32)
-    place[order] = np.arange(len(order))
-    of_row, first = place[of_row], first[order]
-    count = len(first)
-    each_row = np.arange(len(of_row) + 1)
-    tuples = Tuples(
-        leaf_codes[first],
-        np.bincount(of_row, minlength=count),
-        np.bincount(of_row, weights=people, minlength=count),
-        {
-            name: merged_histogram(Histogram(each_row, codes.astype(np.int32), people), of_row, count)
-            for name, codes in secrets.items()
-        },
-    )
-    return tuples, of_row
-
-
 def merge(tuples: Tuples, keys: np.ndarray, span: int) -> tuple[Tuples, np.ndarray, np.ndarray]:
     """Merge tuples of equal key, int64 (n,) in [0, span).
 
@@ -341,11 +313,3 @@ def _by_class(of_tuple: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarra
         members[free[of_tuple[i]]] = i
         free[of_tuple[i]] += 1
     return members, starts
-
-
-def person_weights(persons: np.ndarray | None, rows: int) -> np.ndarray:
-    """What each row counts as a person: 1/n for a person with n rows, 1 where rows are people; float64 (rows,)."""
-    if persons is None:
-        return np.ones(rows)
-    _, place, counts = np.unique(persons, return_inverse=True, return_counts=True)
-    return 1.0 / counts[place]

@@ -10,15 +10,17 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.anonymization import population
 from tasks.anonymization.classes import Histogram, Tuples, merged_histogram
 from tasks.anonymization.grouping import Dictionary, Grouping, order_of
+from tasks.common.errors import PolicyError
 from tasks.common.streaming import Rows
 
 _MOST_IN_MEMORY = 1 << 24
@@ -73,6 +75,7 @@ class Counted:
     leaves: by quasi-identifier its distinct values, typed, rising, a missing one last; tuples' codes are places there.
     secret_values: the same by sensitive column, for the codes of histograms.
     of_row: the tuple of each row. whole: numeric columns that hold nothing but integers.
+    persons: int64 (rows,), who is behind each row, or None where each is a person of its own.
     """
 
     leaves: dict[str, pa.Array]
@@ -80,6 +83,7 @@ class Counted:
     tuples: Tuples
     of_row: Numbers
     whole: frozenset[str]
+    persons: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -96,7 +100,7 @@ class Counted:
         grouping = Grouping(len(kept))
         into = grouping.add(codes, [len(values) for values in leaves.values()], self.tuples.rows)
         tuples = _merged(self.tuples, into, grouping)
-        return Counted(leaves, self.secret_values, tuples, self.of_row, self.whole), into
+        return replace(self, leaves=leaves, tuples=tuples), into
 
 
 def count(
@@ -143,83 +147,65 @@ def count(
         tuples,
         ordered,
         frozenset(whole),
+        persons,
     )
 
 
 def merge(parts: Sequence[Counted]) -> Counted:
     """The count of tables one after the other, where each row is a person of its own."""
-    secrets = list(parts[0].secret_values)
-    codes = {name: Dictionary() for name in secrets}
-    united = _united(parts)
-    into, count_ = np.concatenate(united.places), len(united.grouping)
+    quasi, secrets = list(parts[0].leaves), list(parts[0].secret_values)
+    dictionaries = {name: Dictionary() for name in (*quasi, *secrets)}
+    grouping, places = Grouping(len(quasi)), []
+    for part in parts:
+        leaves = [dictionaries[name].codes(_all_of(part.leaves[name])) for name in quasi]
+        codes = [place[part.tuples.codes[:, j]] for j, place in enumerate(leaves)]
+        places.append(grouping.add(codes, [len(dictionaries[name]) for name in quasi], part.tuples.rows))
+    into, count_ = np.concatenate(places), len(grouping)
     histograms = {
-        name: merged_histogram(_joined([_recoded(part, name, codes[name]) for part in parts]), into, count_)
+        name: merged_histogram(_joined([_recoded(part, name, dictionaries[name]) for part in parts]), into, count_)
         for name in secrets
     }
-    rows = united.grouping.weights
-    tuples = Tuples(united.grouping.codes(), rows, rows.astype(float), histograms)
-    leaves = {name: dictionary.sorted() for name, dictionary in united.dictionaries.items()}
-    tuples, order = _in_order(tuples, list(leaves.values()))
+    tuples = Tuples(grouping.codes(), grouping.weights, grouping.weights.astype(float), histograms)
+    sorted_leaves = {name: dictionaries[name].sorted() for name in quasi}
+    tuples, order = _in_order(tuples, list(sorted_leaves.values()))
     of_row = Numbers()
-    for part, place in zip(parts, united.places, strict=True):
+    for part, place in zip(parts, places, strict=True):
         of_row.extend(part.of_row, order[place])
     return Counted(
-        {name: values for name, (values, _) in leaves.items()},
-        {name: codes[name].values for name in secrets},
+        {name: values for name, (values, _) in sorted_leaves.items()},
+        {name: dictionaries[name].values for name in secrets},
         tuples,
         of_row,
         frozenset.intersection(*(part.whole for part in parts)),
     )
 
 
-def with_population(table: Counted, population: Counted, people: np.ndarray) -> Counted:
-    """The same table with the population that it is a part of, whose tuples the table may lack.
+def with_population(table: Counted, everybody: Counted, people: np.ndarray) -> Counted:
+    """The same table with the population that it is a part of; combinations only found there are tuples without rows.
 
     people: float64, how many people each tuple of the population stands for.
+
+    Raises:
+        PolicyError: the population has fewer people of some combination than the table.
     """
-    united = _united([table, population])
-    count_ = len(united.grouping)
-    of_table, of_population = united.places
-
-    def spread(values: np.ndarray, into: np.ndarray) -> np.ndarray:
-        return np.bincount(into, weights=values, minlength=count_)
-
-    histograms = {
-        name: merged_histogram(histogram, of_table, count_) for name, histogram in table.tuples.secrets.items()
-    }
-    tuples = Tuples(
-        united.grouping.codes(),
-        spread(table.tuples.rows, of_table).astype(np.int64),
-        spread(table.tuples.people, of_table),
-        histograms,
-        spread(people, of_population),
-    )
-    leaves = {name: dictionary.sorted() for name, dictionary in united.dictionaries.items()}
-    tuples, order = _in_order(tuples, list(leaves.values()))
-    of_row = Numbers()
-    of_row.extend(table.of_row, order[of_table])
-    sorted_leaves = {name: values for name, (values, _) in leaves.items()}
-    return Counted(sorted_leaves, table.secret_values, tuples, of_row, table.whole)
-
-
-@dataclass(frozen=True)
-class _United:
-    """Tuples of several tables numbered together. places: by table the number of each of its tuples, int32."""
-
-    dictionaries: dict[str, Dictionary]
-    grouping: Grouping
-    places: list[np.ndarray]
-
-
-def _united(parts: Sequence[Counted]) -> _United:
-    dictionaries = {name: Dictionary() for name in parts[0].leaves}
-    grouping, places = Grouping(len(dictionaries)), []
-    for part in parts:
-        leaves = [dictionary.codes(_all_of(part.leaves[name])) for name, dictionary in dictionaries.items()]
-        codes = [place[part.tuples.codes[:, j]] for j, place in enumerate(leaves)]
-        sizes = [len(dictionary) for dictionary in dictionaries.values()]
-        places.append(grouping.add(codes, sizes, part.tuples.rows))
-    return _United(dictionaries, grouping, places)
+    leaves: dict[str, pa.Array] = {}
+    codes = [np.empty_like(counted.tuples.codes) for counted in (table, everybody)]
+    for j, name in enumerate(table.leaves):
+        dictionary = Dictionary()
+        met = [dictionary.codes(_all_of(counted.leaves[name])) for counted in (table, everybody)]
+        leaves[name], place = dictionary.sorted()
+        for found, into, counted in zip(codes, met, (table, everybody), strict=True):
+            found[:, j] = place[into[counted.tuples.codes[:, j]]]
+    sizes = [len(values) for values in leaves.values()]
+    tuples = replace(table.tuples, codes=codes[0])
+    nobody = replace(tuples, people=np.zeros(len(tuples)))
+    there = population.with_population(nobody, codes[1], people, sizes).population
+    if there is None or (there[: len(tuples)] < tuples.people - 1e-6).any():
+        raise PolicyError(
+            "the criteria's `population:` is none of the table: some combinations of quasi-identifiers have fewer "
+            "people there than in the table, which has to be a part of it"
+        )
+    return replace(table, leaves=leaves, tuples=population.with_population(tuples, codes[1], people, sizes))
 
 
 def _all_of(values: pa.Array) -> pa.DictionaryArray:

@@ -47,6 +47,11 @@ class Decision:
         """Rows that are released."""
         return int(self.rows[~self.labelling.suppressed].sum())
 
+    def class_of_fragment(self) -> np.ndarray:
+        """The equivalence class of each fragment, int32 (f,), by its labels; those that are left out among them."""
+        codes = list(self.labelling.codes.values())
+        return rank(*pack_below(codes, [len(labels) for labels in self.labelling.labels.values()]))[0]
+
     def of_row(self, numbers: Numbers, into: np.ndarray) -> Numbers:
         """The fragment of each row. numbers: the tuple that each was counted in; into: which tuple that is here."""
         place = np.full(int(self.source[-1]) + 1, -1, dtype=np.int32)

@@ -111,10 +111,6 @@ class Store:
         path, digest = self._put(".npy", lambda temporary: _save_rows(temporary, row_numbers))
         return table.model_copy(update={"rows": len(row_numbers), "selection": path, "selection_sha256": digest})
 
-    def put_text(self, text: str, suffix: str) -> Path:
-        """Keep a text file and return its path."""
-        return self._put(suffix, lambda temporary: _write(temporary, text))[0]
-
     def _put(self, suffix: str, write: Callable[[Path], None]) -> tuple[Path, str]:
         with _temporary_file(self.folder / f"incoming{suffix}") as temporary:
             write(temporary)

@@ -31,6 +31,7 @@ from tasks.anonymization.search import Budget, search
 from tasks.anonymization.uniqueness import class_sizes, uniques
 from tasks.common.criteria_forms import Criteria, UniquenessModel
 from tasks.common.policy import Column, Kind
+from tests.unit.anonymization.grouped import group
 
 HOME = os.environ.get("ARX_HOME")
 pytestmark = pytest.mark.skipif(
@@ -71,7 +72,7 @@ def adult(sensitive, subset):
 
     secrets = {"occupation": coded(rows, ["occupation"])[:, 0]} if sensitive else {}
     sizes = [len(leaves[name]) for name in columns]
-    tuples, _ = classes.group(coded(rows, columns), sizes, np.ones(len(rows)), secrets)
+    tuples, _ = group(coded(rows, columns), sizes, np.ones(len(rows)), secrets)
     if subset:
         tuples = with_population(tuples, coded(population, columns), np.ones(len(population)), sizes)
     trees = [

@@ -161,3 +161,12 @@ def test_controls_are_recoded_into_the_releases_vocabulary():
     recoded = anonymizer.recode(table, POLICY, plan, release.account.levels)
     assert recoded.num_rows == 60
     assert set(recoded["age"].to_pylist()) == set(release.table["age"].to_pylist())
+
+
+def test_k_of_the_account_is_the_exact_number_of_people():
+    """Person 1 has rows in both classes; each counts half of it while searching, and has three people all the same."""
+    table = frame([("a", 1, "x")] * 3 + [("c", 70, "y")] * 3)
+    persons = np.array([1, 2, 3, 1, 4, 5])
+    release = anonymizer.anonymize(table, persons, POLICY, make_plan(2), RNG(1))
+    assert release.account.classes == 2
+    assert release.account.k == 3

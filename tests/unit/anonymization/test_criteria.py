@@ -25,13 +25,14 @@ from tasks.anonymization.uniqueness import PopulationUniqueness, Sizes, dankar, 
 from tasks.common.criteria_forms import Criteria, Estimator, UniquenessModel
 from tasks.common.errors import PolicyError
 from tasks.common.policy import Kind
+from tests.unit.anonymization.grouped import group
 
 
 def grouped(numbers, secrets, values):
     """Tuples by the number of each row's class, with secrets coded by their place in `values`."""
     codes = np.array(numbers, dtype=np.int32)[:, None]
     coded = np.array([values.index(secret) for secret in secrets])
-    return classes.group(codes, [int(codes.max()) + 1], np.ones(len(codes)), {"x": coded})[0]
+    return group(codes, [int(codes.max()) + 1], np.ones(len(codes)), {"x": coded})[0]
 
 
 def bound_to(asked, tuples, values, kind=Kind.CATEGORICAL):
@@ -199,7 +200,7 @@ def test_enhanced_likeness_bounds_frequent_secrets():
 def with_people(rows, population):
     """Tuples of one column with `rows[i]` rows and `population[i]` people in the population."""
     codes = np.repeat(np.arange(len(rows)), rows).astype(np.int32)[:, None]
-    tuples, _ = classes.group(codes, [len(rows)], np.ones(len(codes)), {})
+    tuples, _ = group(codes, [len(rows)], np.ones(len(codes)), {})
     everyone = np.arange(len(rows), dtype=np.int32)[:, None]
     return with_population(tuples, everyone, np.array(population, dtype=float), [len(rows)])
 

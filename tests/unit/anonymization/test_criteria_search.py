@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.anonymization import candidates, classes, criteria
+from tasks.anonymization import candidates, criteria
 from tasks.anonymization.criteria import KAnonymity, Secret
 from tasks.anonymization.lattice import Lattice
 from tasks.anonymization.population import with_population
@@ -18,6 +18,7 @@ from tasks.anonymization.search import search
 from tasks.anonymization.uniqueness import PopulationUniqueness
 from tasks.common.criteria_forms import Criteria, UniquenessModel
 from tasks.common.policy import Kind
+from tests.unit.anonymization.grouped import group
 from tests.unit.anonymization.test_lattice import trees
 
 SECRETS = ["q", "r", "s", "t"]
@@ -187,7 +188,7 @@ def built(codes, secrets, population, names):
         for key, value in (BY_CLASS | BY_TABLE)[name][0].items():
             asked[key] = asked[key] | value if isinstance(value, dict) and key in asked else value
     secret_codes = np.array([SECRETS.index(secret) for secret in secrets])
-    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(len(codes)), {"x": secret_codes})
+    tuples, _ = group(codes, [4, 4, 4], np.ones(len(codes)), {"x": secret_codes})
     everyone = np.concatenate([codes, population])
     tuples = with_population(tuples, everyone, np.ones(len(everyone)), [4, 4, 4])
     found = criteria.build(Criteria.model_validate(asked), tuples, {"x": Secret(SECRETS, Kind.CATEGORICAL)})
@@ -237,7 +238,7 @@ def test_the_optimum_under_combined_criteria_is_that_of_enumeration(rows, popula
 @given(ROWS, st.sampled_from(UniquenessModel), st.sampled_from([0.05, 0.3]))
 def test_the_optimum_under_uniqueness_is_the_least_of_all_nodes(rows, model, suppression):
     codes = np.array([row[:3] for row in rows], dtype=np.int32)
-    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(len(codes)), {})
+    tuples, _ = group(codes, [4, 4, 4], np.ones(len(codes)), {})
     wanted = [PopulationUniqueness(5 * len(codes), 0.1, model), KAnonymity(1)]
     lattice = Lattice(tuples, trees(), [1, 1, 1], wanted, suppression)
     nodes = itertools.product(*(range(tree.levels) for tree in trees()))

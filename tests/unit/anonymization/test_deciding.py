@@ -144,7 +144,7 @@ def test_k_map_counts_people_of_the_population(population, tmp_path):
 def test_a_population_that_lacks_people_of_the_table_is_refused(tmp_path):
     pq.write_table(people(100).select(["city", "age"]), tmp_path / "few.parquet")
     criteria = {"k": 2, "k_map": {"k": 5, "population": {"path": str(tmp_path / "few.parquet")}}}
-    with pytest.raises(PolicyError, match=r"few\.parquet is no population of the table"):
+    with pytest.raises(PolicyError, match="is none of the table"):
         released(people(), make_policy(columns(), criteria=criteria))
 
 

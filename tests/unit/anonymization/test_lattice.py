@@ -14,6 +14,7 @@ from tasks.anonymization.lattice import Lattice
 from tasks.anonymization.losses import Loss
 from tasks.anonymization.search import Budget, search
 from tasks.common.policy import Column
+from tests.unit.anonymization.grouped import group
 
 LEAVES = ["a", "b", "c", "d"]
 TREE = Column.model_validate({"role": "quasi", "hierarchy": {"groups": [{"ab": ["a", "b"], "cd": ["c", "d"]}]}})
@@ -92,7 +93,7 @@ def cell_entropy(tree, level, column, leaf):
 def test_the_optimum_is_that_of_enumeration(monkeypatch, most_nodes, rows, k, l, suppression, weights, measure):  # noqa: E741
     monkeypatch.setattr(candidates, "MOST_NODES", most_nodes)
     codes, secret = np.array([row[:3] for row in rows], dtype=np.int32), np.array([row[3] for row in rows])
-    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(len(rows)), {"secret": secret})
+    tuples, _ = group(codes, [4, 4, 4], np.ones(len(rows)), {"secret": secret})
     criteria = [KAnonymity(k), DistinctDiversity("secret", l)]
     found = search(Lattice(tuples, trees(), weights, criteria, suppression, measure=measure))
     expected = brute_force(codes, secret, trees(), weights, k, l, suppression, measure)
@@ -108,7 +109,7 @@ def test_the_optimum_is_that_of_enumeration(monkeypatch, most_nodes, rows, k, l,
 @given(st.lists(st.tuples(*[st.integers(0, 3)] * 3, st.integers(0, 2)), min_size=1, max_size=40), st.data())
 def test_rolling_up_equals_grouping_afresh(rows, data):
     codes, secret = np.array([row[:3] for row in rows], dtype=np.int32), np.array([row[3] for row in rows])
-    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(len(rows)), {"secret": secret})
+    tuples, _ = group(codes, [4, 4, 4], np.ones(len(rows)), {"secret": secret})
     lattice = Lattice(tuples, trees(), [1, 1, 1], [KAnonymity(2)], 0.0)
     top = data.draw(st.tuples(*[st.integers(0, level) for level in lattice.top]))
     below = tuple(data.draw(st.integers(0, level)) for level in top)
@@ -121,7 +122,7 @@ def test_rolling_up_equals_grouping_afresh(rows, data):
 
 def test_visited_classes_are_numbered_as_those_merged_from_the_tuples():
     codes = np.random.default_rng(6).integers(0, 4, size=(300, 3)).astype(np.int32)
-    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(300), {})
+    tuples, _ = group(codes, [4, 4, 4], np.ones(300), {})
     lattice = Lattice(tuples, trees(), [1, 1, 1], [KAnonymity(2)], 0.0)
     for node in [(0, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1), (2, 1, 1)]:  # each rolled up from the one before
         direct, of_tuple = lattice.classes(node)
@@ -133,7 +134,7 @@ def test_visited_classes_are_numbered_as_those_merged_from_the_tuples():
 def test_beyond_its_budget_the_search_reports_a_gap_that_is_true():
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 4, size=(300, 3)).astype(np.int32)
-    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(300), {})
+    tuples, _ = group(codes, [4, 4, 4], np.ones(300), {})
     lattice = Lattice(tuples, trees(), [1, 1, 1], [KAnonymity(30)], 0.0)
     exact, hurried = search(lattice), search(lattice, Budget(nodes=3))
     assert exact.optimal
@@ -143,28 +144,9 @@ def test_beyond_its_budget_the_search_reports_a_gap_that_is_true():
 
 def test_a_floor_is_kept():
     codes = np.zeros((10, 3), dtype=np.int32)
-    tuples, _ = classes.group(codes, [4, 4, 4], np.ones(10), {})
+    tuples, _ = group(codes, [4, 4, 4], np.ones(10), {})
     assert search(Lattice(tuples, trees(), [1, 1, 1], [KAnonymity(2)], 0.0)).levels == (0, 0, 0)
     assert search(Lattice(tuples, trees(), [1, 1, 1], [KAnonymity(2)], 0.0, floor=[1, 0, 2])).levels == (1, 0, 2)
-
-
-def test_a_person_with_many_rows_counts_once():
-    # Ten rows, nine of one person: two people, so 2-anonymous and not 3-anonymous.
-    people = classes.person_weights(np.array([7] * 9 + [8]), 10)
-    codes = np.zeros((10, 1), dtype=np.int32)
-    tuples, _ = classes.group(codes, [1], people, {})
-    assert tuples.people.tolist() == pytest.approx([2.0])
-    assert not KAnonymity(2).violated(tuples).any()
-    assert KAnonymity(3).violated(tuples).all()
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60))
-def test_a_class_never_counts_more_people_than_it_has(rows):
-    people, group = (np.array(column) for column in zip(*rows, strict=True))
-    weights = classes.person_weights(people, len(rows))
-    for number in set(group.tolist()):
-        inside = group == number
-        assert weights[inside].sum() <= len(set(people[inside].tolist())) + 1e-9
 
 
 def test_keys_stay_distinct_where_64_bits_do_not_suffice():
@@ -178,8 +160,8 @@ def test_keys_stay_distinct_where_64_bits_do_not_suffice():
 def test_parts_of_a_table_count_to_the_whole():
     rng = np.random.default_rng(3)
     codes = rng.integers(0, 3, size=(1000, 2)).astype(np.int32)
-    whole, _ = classes.group(codes, [3, 3], np.ones(1000), {})
-    parts = [classes.group(part, [3, 3], np.ones(len(part)), {})[0] for part in np.array_split(codes, 7)]
+    whole, _ = group(codes, [3, 3], np.ones(1000), {})
+    parts = [group(part, [3, 3], np.ones(len(part)), {})[0] for part in np.array_split(codes, 7)]
     counts: dict[tuple, int] = {}
     for part in parts:
         for key, rows in zip(map(tuple, part.codes), part.rows, strict=True):

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.anonymization import longitudinal
-from tasks.anonymization.classes import person_weights
 from tasks.anonymization.counting import row_weights
 
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), min_size=1, max_size=60)
@@ -45,13 +44,6 @@ def test_weights_by_tuple_depend_on_which_tuples_a_person_has_and_not_how_often(
     by_tuple = np.bincount(tuples, weights=row_weights(persons, tuples), minlength=9)
     who, which = columns(once)
     assert np.allclose(by_tuple, np.bincount(which, weights=row_weights(who, which), minlength=9))
-
-
-def test_neither_weighting_is_better_everywhere():
-    # One person, nine rows in tuple 0 and one in tuple 1: 0.9 and 0.1 by rows, 0.5 and 0.5 by tuples.
-    persons, tuples = np.zeros(10, dtype=int), np.array([0] * 9 + [1])
-    assert np.bincount(tuples, weights=person_weights(persons, 10)) == pytest.approx([0.9, 0.1])
-    assert np.bincount(tuples, weights=row_weights(persons, tuples)) == pytest.approx([0.5, 0.5])
 
 
 @given(ROWS, st.integers(1, 5), st.integers(0, 99))
