@@ -14,18 +14,21 @@ from markupsafe import Markup
 
 _WIDTH = 640
 _LABEL_WIDTH = 190
-_ROW = 30
+_LABEL_LETTERS = 30  # that fit into it
+_ROW = 25
+_APART = 12  # points of the score between texts that do not touch, even when printed large for small screens
 
 
 @dataclass(frozen=True)
 class Span:
-    """A labelled estimate with its bounds; `tone` is a class of the style sheet."""
+    """A labelled estimate with its bounds; `tone` is a class of the style sheet, a `strong` label stands out."""
 
     label: str
     value: float
     low: float
     high: float
     tone: str = "neutral"
+    strong: bool = False
 
 
 def gauge(score: float, needed: float, tone: str) -> Markup:
@@ -34,6 +37,7 @@ def gauge(score: float, needed: float, tone: str) -> Markup:
     ticks = "".join(
         f'<text class="axis" x="{_WIDTH * t / 100:.0f}" y="62" text-anchor="{_anchor(t)}">{t}</text>'
         for t in (0, 25, 50, 75)
+        if abs(t - needed) > _APART
     )
     return _svg(
         70,
@@ -46,17 +50,22 @@ def gauge(score: float, needed: float, tone: str) -> Markup:
     )
 
 
-def spans(rows: Sequence[Span], *, threshold: float | None, title: str, most: float | None = None) -> Markup:
-    """Estimates as dots on lines from bound to bound, one below the other on one axis from 0."""
-    top = most or _nice_top(max([row.high for row in rows] + ([threshold] if threshold else [])))
+def spans(rows: Sequence[Span | str], *, threshold: float | None, title: str, most: float | None = None) -> Markup:
+    """Estimates as dots on lines from bound to bound, one below the other on one axis from 0; texts are headings."""
+    highs = [row.high for row in rows if isinstance(row, Span)]
+    top = most or _nice_top(max(highs + ([threshold] if threshold else [])))
     scale = (_WIDTH - _LABEL_WIDTH - 20) / top
     height = _ROW * len(rows) + 30
     parts = [_axis(top, scale, height)]
     for number, row in enumerate(rows):
-        y = _ROW * number + 16
+        y = _ROW * number + 13
+        if isinstance(row, str):
+            parts.append(f'<text class="label strong" x="0" y="{y + 6}">{escape(row)}</text>')
+            continue
         x, low, high = (_LABEL_WIDTH + v * scale for v in (row.value, row.low, min(row.high, top)))
         parts.append(
-            f'<text class="label" x="{_LABEL_WIDTH - 10}" y="{y + 4}" text-anchor="end">{escape(row.label)}</text>'
+            f'<text class="label{" strong" if row.strong else ""}" x="{_LABEL_WIDTH - 10}" y="{y + 4}" '
+            f'text-anchor="end">{escape(_short(row.label, _LABEL_LETTERS))}</text>'
             f'<line class="bounds {row.tone}" x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"/>'
             f'<circle class="{row.tone}" cx="{x:.1f}" cy="{y}" r="5"/>'
         )
@@ -129,7 +138,7 @@ def loss_bar(share: float) -> Markup:
 def _svg(height: float, title: str, content: str, width: float = _WIDTH) -> Markup:
     # All text in `content` was escaped where it was made.
     return Markup(  # noqa: S704
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">'
+        f'<svg class="picture" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{content}</svg>"
     )
 

@@ -8,14 +8,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.anonymization.hierarchies import number
 from tasks.attacks.score import Finding, Gate, Scorecard
-from tasks.common.policy import Role
 from tasks.fairness.measure import Bias, GroupRates
-from tasks.hub import pictures
+from tasks.hub import pictures, wording
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.pictures import Span
-from tasks.hub.summary import headline, percent, reason
+from tasks.hub.summary import headline, reason
+from tasks.hub.wording import GOALS, by_goal, change, percent
 from tasks.utility.distributions import Distribution
 
 _HERE = Path(__file__).parent
@@ -43,9 +42,11 @@ def render(dossier: Dossier) -> str:
         columns=_columns(dossier),
         versions=versions(),
         pictures=pictures,
+        wording=wording,
         pct=percent,
         tone_of=_TONES.__getitem__,
         spans_of=_attack_spans,
+        tone_of_finding=_tone,
         series_of=_series,
         **_usefulness(dossier),
         **_bias(dossier),
@@ -61,8 +62,13 @@ def _cards(dossier: Dossier) -> list[tuple[str, Scorecard]]:
     return cards
 
 
-def _attack_spans(card: Scorecard) -> list[Span]:
-    return [Span(f.name, f.risk, f.low, f.high, _tone(f, card.threshold)) for f in card.attacks]
+def _attack_spans(card: Scorecard) -> list[Span | str]:
+    """A heading for each goal and the attacks of it, the one that sets the score in bold."""
+    found: list[Span | str] = []
+    for goal, findings in by_goal(card):
+        found.append(GOALS[goal][0])
+        found += [Span(f.name, f.risk, f.low, f.high, _tone(f, card.threshold), f.name == card.worst) for f in findings]
+    return found
 
 
 def _tone(finding: Finding, threshold: float) -> str:
@@ -77,27 +83,11 @@ def _columns(dossier: Dossier) -> list[dict[str, Any]]:
         {
             "name": name,
             "role": str(column.role),
-            "change": _change(dossier, name),
+            "change": change(dossier.policy, account, name),
             "loss": account.column_loss.get(name),
         }
         for name, column in dossier.policy.columns.items()
     ]
-
-
-def _change(dossier: Dossier, name: str) -> str:
-    account, role = dossier.release.account, dossier.policy.columns[name].role
-    if role in {Role.DIRECT, Role.DROP}:
-        return "removed"
-    if name in account.dropped:
-        return "left out by an adjustment"
-    if name in account.rounding:
-        return f"rounded to multiples of {number(account.rounding[name])}"
-    if name not in account.levels:
-        return "released as it is"
-    level, top = account.levels[name], account.top_levels[name]
-    if level == 0:
-        return "released as it is"
-    return "replaced by *" if level == top else f"generalized, level {level} of {top}"
 
 
 def _series(distribution: Distribution) -> list[tuple[str, tuple[float, ...]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.attacks.score import Gate
 from tasks.hub.dossier import Dossier
+from tasks.hub.wording import GOALS, by_goal, percent
 
 
 def headline(dossier: Dossier) -> str:
@@ -17,26 +18,24 @@ def headline(dossier: Dossier) -> str:
 
 
 def reason(dossier: Dossier) -> str:
-    """Why: the worst attack and its bound beside the threshold."""
+    """Why: the worst attack and its bound beside the threshold, and what is missing where that cannot be told."""
     card, threshold = dossier.card, dossier.policy.threshold
     worst = card.worst_finding
     beyond = "stays below" if worst.high <= threshold else "reaches beyond"
+    missing = f" That is for want of people: {card.shortage}." if card.shortage else ""
     return (
         f"The worst attack, {worst.name}, gains at most {percent(worst.high)} on people in the release "
-        f"(best estimate {percent(worst.risk)}), which {beyond} the threshold of {percent(threshold)}."
+        f"(best estimate {percent(worst.risk)}), which {beyond} the threshold of {percent(threshold)}.{missing}"
     )
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] as a percentage."""
-    return f"{100 * share:.0f} %" if share >= 0.9995 or share == 0 else f"{100 * share:.1f} %"
 
 
 def markdown(dossier: Dossier) -> str:
     """Score, gate and every attack as Markdown."""
     rows = [
-        f"| {f.name} | {percent(f.success)} | {percent(f.control)} | {f.risk:.3f} | {f.low:.3f} – {f.high:.3f} |"
-        for f in dossier.card.attacks
+        f"| {GOALS[goal][0]} | {f.name} | {percent(f.success)} | {percent(f.control)} | {f.risk:.3f} "
+        f"| {f.low:.3f} – {f.high:.3f} |"
+        for goal, findings in by_goal(dossier.card)
+        for f in findings
     ]
     return "\n".join(
         [
@@ -44,8 +43,8 @@ def markdown(dossier: Dossier) -> str:
             "",
             reason(dossier),
             "",
-            "| attack | success on released people | on the control | risk | bounds |",
-            "|---|---|---|---|---|",
+            "| goal | attack | success on released people | on the control | risk | bounds |",
+            "|---|---|---|---|---|---|",
             *rows,
         ]
     )

@@ -21,17 +21,37 @@ from tests.conftest import make_plan, make_policy
 PRIVATE = Path("/somewhere/private")
 
 
+def finding(name, goal, high, **more):
+    numbers = {
+        "description": "knows age", "trials": 900, "control_trials": 300, "success": 0.1, "control": 0.05,
+        "baseline": 0.01, "risk": min(0.05, high), "low": 0.01, "high": high,
+    }  # fmt: skip
+    return Finding(name=name, goal=goal, **(numbers | more))
+
+
 def card(gate=Gate.PASSES, high=0.06):
-    finding = Finding(
-        name="singling-out-all", goal=Goal.SINGLING_OUT, description="knows age", trials=900, control_trials=300,
-        success=0.1, control=0.05, baseline=0.01, risk=0.05, low=0.01, high=high,
-    )  # fmt: skip
+    """A singling-out attack sets the score; others have the figures that attacks of their kind are reported by."""
+    reported = {
+        "tpr_at_fpr_0.01": 0.0123, "tpr_at_fpr_0.01_low": 0.0064, "tpr_at_fpr_0.01_high": 0.0212,
+        "fpr_measured_0.01": 0.0111,
+    }  # fmt: skip
+    attacks = (
+        finding("singling-out-all", Goal.SINGLING_OUT, high, needed=5000),
+        finding("singling-out-some", Goal.SINGLING_OUT, 0.02),
+        finding("linkability", Goal.LINKABILITY, 0.01),
+        finding("inference-result", Goal.INFERENCE, 0.02),
+        finding("inference-result-learned", Goal.INFERENCE, 0.055, success=0.6),
+        finding("prosecutor", Goal.REIDENTIFICATION, 0.01, extras={"above_threshold": 0.034}),
+        finding("membership-distance", Goal.MEMBERSHIP, 0.013, extras=reported),
+        finding("reconstruction-partition", Goal.RECONSTRUCTION, 0.03, control=0.12, extras={"pinned": 0.25}),
+    )
     return Scorecard(
-        score=100 * (1 - high), gate=gate, threshold=0.09, confidence=0.95, worst=finding.name, attacks=(finding,)
+        score=100 * (1 - high), gate=gate, threshold=0.09, confidence=0.95, worst=attacks[0].name, attacks=attacks
     )
 
 
-def dossier(gate=Gate.PASSES, column="age"):
+def dossier(gate=Gate.PASSES, column="age", **changes):
+    """changes: of the account of the release."""
     policy = make_policy(
         {
             "mrn": {"role": "direct"},
@@ -52,7 +72,7 @@ def dossier(gate=Gate.PASSES, column="age"):
         column_loss={column: 0.2, "sex": 0.03, "result": 0.03}, utility_loss=0.09, rounding={}, dropped=("mrn",),
         criteria=("5-anonymity",),
     )  # fmt: skip
-    release = Release(table=table, plan=plan, account=account)
+    release = Release(table=table, plan=plan, account=account.model_copy(update=changes))
     estimate = Estimate(value=0.7, low=0.65, high=0.75)
     rates = GroupRates(group="f", people=100, selected=0.1, true_positive=0.5, false_positive=None)
     bias = Bias(column="sex", groups=(rates,), parity_difference=estimate, odds_difference=estimate)
