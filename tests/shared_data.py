@@ -11,7 +11,7 @@ FOLDER = Path(os.environ.get("SECURED_SHARED_DATA", Path(__file__).resolve().par
 
 
 def shared_data_or_none(name: str) -> Path | None:
-    """The file called `name` in the folder of SECURED_SHARED_DATA, or beside the project in shared/data, if it is there."""
+    """The file `name` in the folder of SECURED_SHARED_DATA, or in shared/data beside the project, if it is there."""
     return FOLDER / name if (FOLDER / name).exists() else None
 
 
