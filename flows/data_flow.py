@@ -187,10 +187,11 @@ def refusal(dossier: Dossier, published: Publication) -> SecuredError:
     card, policy = dossier.card, dossier.policy
     where = "on the sealed control" if dossier.verdict else f"after {len(dossier.steps)} adjustments"
     kind = ThresholdNotReached if card.gate is Gate.FAILS else Inconclusive
+    missing = f"That is for want of people: {card.shortage}. " if card.shortage else ""
     return kind(
         f"no release: the threshold {policy.threshold} of the context `{policy.context}` was not reached. The best was "
         f"a score of {card.score:.1f} {where}, where {card.worst} has a risk of {card.worst_finding.risk:.3f}, at most "
-        f"{card.worst_finding.high:.3f}. The report tells what was tried: {published.report}"
+        f"{card.worst_finding.high:.3f}. {missing}The report tells what was tried: {published.report}"
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,13 +25,15 @@ from flows.commands.terminal import (
     write_json,
 )
 from tasks.common import key_file, policy_file, reading
-from tasks.common.errors import Inconclusive, ThresholdNotReached
+from tasks.common.errors import Inconclusive, InputError, SecuredError, StorageError, ThresholdNotReached
 from tasks.common.seeds import derive, generator
 from tasks.common.store import atomic, write_parquet
 from tasks.common.streaming import InFile, person_codes
 from tasks.common.table import file_hash, open_table
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tasks.anonymization.account import Anonymization
     from tasks.attacks.assess import People
     from tasks.attacks.score import Scorecard
@@ -81,7 +86,7 @@ def anonymize(
         account = anonymizer.write(rows, counted, first_plan(rules), rng, out)
     write_json(json, {"out": str(out), "sha256": file_hash(out), **account.model_dump(mode="json")})
     if not quiet:
-        _show_account(account, out)
+        _show_account(account, rules, out)
 
 
 def assess(
@@ -91,6 +96,14 @@ def assess(
     control: Annotated[
         Path | None,
         typer.Option(help="Rows of the same kind that the release was not made from; without them risk is overstated."),
+    ] = None,
+    inside: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write into this file whom the worst attack gains from, by group and by person, for your eyes only: "
+            "publishing it tells attackers whom to go for, and leaks by itself (arXiv 2312.05114). Needs --control.",
+            show_default=False,
+        ),
     ] = None,
     require_pass: Annotated[bool, typer.Option(help="Exit with 20 or 21 if the gate does not pass.")] = False,
     json: JsonOption = None,
@@ -105,22 +118,28 @@ def assess(
     """
     from tasks.attacks import assess as assessing
 
+    if inside is not None:
+        _require_private(inside, control, (original, release, policy, control, json))
+    cores = len(os.sched_getaffinity(0))
     with bar(quiet) as progress:
         rules = policy_file.read(policy)
         attacked = open_table(release)
         rows = reading.read_release(attacked, rules)
-        people = _people(open_table(original), rules, rows.column_names)
+        source = open_table(original)
+        people = _people(source, rules, rows.column_names)
         untouched = _people(open_table(control), rules, rows.column_names) if control else None
         progress.say("choosing whom to attack")
-        card = assessing.assess(people, untouched, rows, rules, lambda name: progress.say(f"attack: {name}"))
+        card = assessing.assess(people, untouched, rows, rules, lambda name: progress.say(f"attack: {name}"), cores)
+        if inside is not None and untouched is not None:
+            progress.say("looking at each person")
+            _write_inside(inside, people, untouched, rows, rules, card, reading.included_rows(source, rules), cores)
     ignored = [name for name in attacked.columns if name not in rows.column_names]
     write_json(json, {**card.model_dump(mode="json"), "controlled": control is not None, "ignored": ignored})
     _show_card(card, controlled=control is not None, ignored=ignored)
+    if inside is not None:
+        console.print(f"wrote {escape(str(inside))}: whom it gains from. Never publish it", soft_wrap=True)
     if require_pass and card.gate != "passes":
-        kind = ThresholdNotReached if card.gate == "fails" else Inconclusive
-        raise kind(
-            f"the gate {card.gate}: {card.worst} may gain {card.worst_finding.high:.3f}, more than {card.threshold}"
-        )
+        raise _refusal(card)
 
 
 def synthesize(
@@ -174,6 +193,54 @@ def _people(table: Table, policy: Policy, columns: list[str]) -> People:
     return reading.read(table, policy, columns).take(pa.array(rows)), None if persons is None else persons[rows]
 
 
+def _refusal(card: Scorecard) -> SecuredError:
+    missing = f"; {card.shortage}" if card.shortage else ""
+    kind = ThresholdNotReached if card.gate == "fails" else Inconclusive
+    return kind(
+        f"the gate {card.gate}: {card.worst} may gain {card.worst_finding.high:.3f}, more than {card.threshold}"
+        f"{missing}"
+    )
+
+
+def _require_private(path: Path, control: Path | None, others: Sequence[Path | None]) -> None:
+    """Raises: InputError: a private file cannot be written there without showing, or losing, something."""
+    if control is None:
+        raise InputError("--inside needs --control: what an attack gains from a group is measured against others of it")
+    if path.resolve() in {other.resolve() for other in others if other is not None}:
+        raise InputError(f"--inside {path}: this file has another part in the same command")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--inside {path}: there is no folder {path.absolute().parent}")
+    if not path.is_symlink() and not path.exists():
+        return
+    found = path.lstat().st_mode
+    if not stat.S_ISREG(found) or found & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InputError(
+            f"--inside {path}: it exists and is no file that only you can read; remove it, or chmod 600 it"
+        )
+
+
+def _write_inside(
+    path: Path,
+    people: People,
+    control: People,
+    rows: pa.Table,
+    policy: Policy,
+    card: Scorecard,
+    row_numbers: np.ndarray,
+    cores: int,
+) -> None:
+    """Raises: InputError: no attack goes for one person after the other. StorageError: the file cannot be written."""
+    from tasks.attacks import inside
+
+    seen = inside.look_at_worst(people, control, rows, policy, card, row_numbers, cores)
+    if seen is None:
+        raise InputError("--inside has nothing to tell: the policy asks for no attack on one person after the other")
+    try:
+        seen.write(path)
+    except OSError as error:
+        raise StorageError(f"--inside {path} cannot be written ({error.strerror})") from error
+
+
 def _write(table: pa.Table, out: Path) -> None:
     if out.suffix == ".parquet":
         write_parquet(table, out)
@@ -182,19 +249,26 @@ def _write(table: pa.Table, out: Path) -> None:
         pa_csv.write_csv(table, temporary)
 
 
-def _show_account(account: Anonymization, out: Path) -> None:
+def _show_account(account: Anonymization, policy: Policy, out: Path) -> None:
+    from tasks.hub import wording
+
+    cells = f", {account.cells:.1%} of the cells suppressed" if account.cells else ""
     console.print(
         f"wrote {account.rows_after:,} rows to {escape(str(out))}: {', '.join(account.criteria)}, "
-        f"{account.suppressed:.1%} suppressed, {account.loss:.1%} of the detail lost "
-        f"({'optimal' if account.optimal else f'bound {account.bound:.1%}'})",
+        f"{account.suppressed:.1%} of the rows suppressed{cells}, {account.loss:.1%} of the detail lost "
+        f"({wording.optimality(account)})",
         soft_wrap=True,
     )
     grid = Grid(box=None, header_style="dim")
-    for title in ("quasi-identifier", "level", "detail lost"):
-        grid.add_column(title)
-    for name, level in account.levels.items():
-        grid.add_row(escape(name), f"{level} of {account.top_levels[name]}", f"{account.column_loss[name]:.1%}")
+    for title in ("column", "what happened", "detail lost"):
+        grid.add_column(title, justify="right" if title == "detail lost" else "left")
+    changes = {name: wording.change(policy, account, name) for name in account.column_loss}
+    for name, change in changes.items():
+        if change != wording.UNCHANGED or name in policy.quasi:
+            grid.add_row(escape(name), escape(change), f"{account.column_loss[name]:.1%}")
     console.print(grid)
+    if note := wording.pseudonymity(account):
+        console.print(f"[yellow]{escape(note)}[/]")
 
 
 def _show_card(card: Scorecard, *, controlled: bool, ignored: list[str]) -> None:
@@ -202,20 +276,42 @@ def _show_card(card: Scorecard, *, controlled: bool, ignored: list[str]) -> None
     console.print(
         f"score [bold]{card.score:.1f}[/] of 100, gate [bold {colour}]{card.gate}[/], threshold {card.threshold}"
     )
-    grid = Grid(box=None, header_style="dim")
-    for title in ("attack", "success", "on control", "naive guess", "risk", "bounds"):
-        grid.add_column(title, justify="left" if title == "attack" else "right", no_wrap=True)
-    for f in card.attacks:
-        grid.add_row(
-            f.name,
-            f"{f.success:.3f}",
-            f"{f.control:.3f}",
-            f"{f.baseline:.3f}",
-            f"{f.risk:.3f}",
-            f"{f.low:.3f} – {f.high:.3f}",
-        )
-    console.print(grid)
+    if card.shortage:
+        console.print(f"for want of people: {escape(card.shortage)}", soft_wrap=True)
+    console.print(_grid(card))
+    for note in _notes(card):
+        console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
     if not controlled:
         console.print("[dim]without --control the naive guess stood in for it, so the risk is overstated[/]")
     if ignored:
         console.print(f"[dim]not attacked, since the policy does not release them: {escape(', '.join(ignored))}[/]")
+
+
+def _grid(card: Scorecard) -> Grid:
+    """Attacks by goal, the one that sets the score in bold."""
+    from tasks.hub import wording
+
+    grid = Grid(box=None, header_style="dim")
+    grid.add_column("attack", overflow="fold")
+    for title in ("success", "control", "naive", "risk", "bounds"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    for goal, findings in wording.by_goal(card):
+        grid.add_row(f"[dim]{wording.GOALS[goal][0]}[/]")
+        for f in findings:
+            grid.add_row(
+                f"  {escape(f.name)}",
+                *(f"{rate:.3f}" for rate in (f.success, f.control, f.baseline, f.risk)),
+                f"{f.low:.3f} – {f.high:.3f}",
+                style="bold" if f.name == card.worst else None,
+            )
+    return grid
+
+
+def _notes(card: Scorecard) -> list[str]:
+    """What the table has no column for."""
+    from tasks.hub import wording
+
+    notes = [f"{finding.name} {figure}" for finding in card.attacks for figure in wording.figures(finding)]
+    if any(finding.goal == "reconstruction" for finding in card.attacks):
+        notes.append("for reconstruction, the control is the guess by the label alone, on the same people")
+    return notes

@@ -11,15 +11,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tasks.attacks import attack, space
-from tasks.attacks.adversary import Adversary
+from tasks.attacks import attack, space, targets
+from tasks.attacks.adversary import Adversary, Goal, Method, declare
+from tasks.attacks.assess import People
 from tasks.attacks.risk import Interval, Stratum, Trials, excess_risk
+from tasks.attacks.score import Scorecard
 from tasks.attacks.targets import Targets
 from tasks.common.policy import Kind, Policy
+from tasks.common.seeds import generator
 from tasks.common.values import Value
 
 FEWEST_PEOPLE = 50  # of a group, on each side
@@ -38,7 +42,8 @@ class GroupRisk(Value):
 @dataclass(frozen=True)
 class Inside:
     """groups: by falling risk; the first sets the score where a group does. people: one row for each person attacked,
-    in the order of the targets, with `stands_out` (bool) and `success` (probability, float64).
+    in the order of the targets, with `stands_out` (bool) and `success` (probability, float64), and `row` (int64, the
+    first one is 1) where the rows of their table are known.
     """
 
     adversary: str
@@ -56,8 +61,7 @@ class Inside:
         content = _File(
             adversary=self.adversary,
             groups=self.groups,
-            stands_out=self.people["stands_out"].to_pylist(),
-            success=self.people["success"].to_pylist(),
+            people={name: self.people[name].to_pylist() for name in self.people.column_names},
         )
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(content.model_dump_json(indent=1))
@@ -67,8 +71,43 @@ class Inside:
 class _File(Value):
     adversary: str
     groups: tuple[GroupRisk, ...]
-    stands_out: list[bool]
-    success: list[float]
+    people: dict[str, list[Any]]  # column by column, in which a place stands for the same person
+
+
+_ONE_BY_ONE = {Goal.SINGLING_OUT, Goal.LINKABILITY, Goal.REIDENTIFICATION, Goal.INFERENCE, Goal.DISCLOSURE}
+_BY_OWN_CHOICE = attack.BY_CLAIMS | {Method.CONFIDENT}  # of whom to attack
+
+
+def look_at_worst(
+    original: People,
+    control: People,
+    release: pa.Table,
+    policy: Policy,
+    card: Scorecard,
+    row_numbers: np.ndarray,
+    cores: int = 1,
+) -> Inside | None:
+    """The worst attack of a score card among those on one person after the other, on all of the card's people.
+
+    See tasks.attacks.assess.assess for original, control and cores. row_numbers: where each row of the original stands
+    in its file, int64 (rows,), the first one is 0. None: there is no such attack.
+    """
+    able = {
+        adversary.name: adversary
+        for adversary in declare(policy, release.column_names)
+        if adversary.goal in _ONE_BY_ONE and adversary.method not in _BY_OWN_CHOICE
+    }
+    worst = max((f for f in card.attacks if f.name in able), key=lambda finding: finding.high, default=None)
+    if worst is None:
+        return None
+    sides = (original, control)
+    chosen = targets.choose(list(sides), policy.attacks.trials, policy, generator(policy.seed, "targets"), cores)
+    released, untouched = (choice.of(rows) for choice, (rows, _) in zip(chosen, sides, strict=True))
+    rounding = {name: column.round for name, column in policy.columns.items() if column.round is not None}
+    rng = generator(policy.seed, "attack", worst.name)
+    seen = look(able[worst.name], release, released, untouched, policy, rounding, rng)
+    rows = pa.array(row_numbers[chosen[0].positions] + 1)
+    return Inside(seen.adversary, seen.groups, seen.people.append_column("row", rows))
 
 
 def look(

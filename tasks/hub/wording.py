@@ -29,6 +29,7 @@ GOALS = {
     ),
 }
 
+UNCHANGED = "released as it is"
 _METHODS = {
     Method.FULL_DOMAIN: "All values of a column were generalized to the same level of its hierarchy.",
     Method.MONDRIAN: "Values were generalized region by region (Mondrian), so labels differ in width from row to row.",
@@ -136,7 +137,7 @@ def change(policy: Policy, account: Anonymization, name: str) -> str:
         done.append(f"rounded to multiples of {number(account.rounding[name])}")
     if generalized := _generalized(account, name, quasi=column.role is Role.QUASI):
         done.append(generalized)
-    return "; ".join(done) or "released as it is"
+    return "; ".join(done) or UNCHANGED
 
 
 def _generalized(account: Anonymization, name: str, *, quasi: bool) -> str:

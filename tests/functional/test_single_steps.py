@@ -1,10 +1,12 @@
 """Single steps as commands: what they write, say and return."""
 
 import json
+import stat
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pycanon import anonymity
 
 from tests.conftest import CHOP_POLICY, CHOP_TABLE
@@ -62,6 +64,89 @@ def test_assess_with_a_control_gives_the_documented_result(release, split, home)
         assert {"name", "trials", "risk", "low", "high", "baseline"} <= set(attack)
         assert 0 <= attack["low"] <= attack["risk"] <= attack["high"] <= 1
     assert f"score {card['score']:.1f}" in result.stdout
+
+
+def test_attacks_stand_under_what_they_are_after_and_fit_a_terminal(release, split, home):
+    table = split / "released.csv"
+    result = secured("assess", table, release, "-p", CHOP_POLICY, "--control", split / "control.csv", home=home)
+    lines = result.stdout.splitlines()
+    assert "Singling out" in lines[2]
+    assert lines[3].split()[0].startswith("singling-out-")
+    assert any(line.strip() == "Membership" for line in lines)
+    assert "of members at 1 % false alarms" in result.stdout
+    assert "…" not in result.stdout
+
+
+def test_whom_it_gains_from_is_told_to_the_owner_alone(release, split, home):
+    told, out = split / "inside.json", split / "with-inside.json"
+    command = ("assess", split / "released.csv", release, "-p", CHOP_POLICY, "--control", split / "control.csv")
+    result = secured(*command, "--inside", told, "--json", out, home=home)
+    assert result.returncode == 0, result.stderr
+    assert stat.S_IMODE(told.stat().st_mode) == 0o600
+    inside, card = json.loads(told.read_text()), json.loads(out.read_text())
+    assert inside["adversary"] in {attack["name"] for attack in card["attacks"]}
+    assert inside["groups"] and inside["people"]["success"]
+    assert not {"inside", "groups", "people"} & set(card)
+    # A row number finds the person: those who stand in the file as attacked are different people of the table.
+    frame = pd.read_csv(split / "released.csv")
+    attacked = frame.iloc[[row - 1 for row in inside["people"]["row"]]]
+    assert attacked.subject_id.is_unique
+    assert len(attacked) == len(inside["people"]["success"]) == len(inside["people"]["stands_out"])
+
+
+def test_what_others_can_read_is_no_place_for_it(release, split, home, tmp_path):
+    open_file = tmp_path / "open.json"
+    open_file.write_text("{}")
+    open_file.chmod(0o644)
+    (tmp_path / "link.json").symlink_to(open_file)
+    command = ("assess", split / "released.csv", release, "-p", CHOP_POLICY)
+    control = ("--control", split / "control.csv")
+    for more in (
+        (*control, "--inside", open_file),
+        (*control, "--inside", tmp_path / "link.json"),
+        (*control, "--inside", release),
+        (*control, "--inside", tmp_path / "x.json", "--json", tmp_path / "x.json"),
+        (*control, "--inside", tmp_path / "nowhere" / "x.json"),
+        ("--inside", tmp_path / "x.json"),
+    ):
+        result = secured(*command, *more, home=home)
+        assert result.returncode == 10, more
+        assert "--inside" in result.stderr
+    assert open_file.read_text() == "{}"
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_recoding_region_by_region_shows_what_columns_lost(split, home, tmp_path):
+    policy, out = quick_policy(tmp_path, recoding="mondrian"), tmp_path / "m.csv"
+    result = secured(
+        "anonymize", split / "released.csv", "-p", policy, "-o", out, "--json", tmp_path / "m.json", home=home
+    )
+    assert result.returncode == 0, result.stderr
+    account = json.loads((tmp_path / "m.json").read_text())
+    assert account["levels"] == {}
+    line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["age"])
+    assert line.split() == ["age", "generalized,", "region", "by", "region", f"{account['column_loss']['age']:.1%}"]
+    assert "no bound known" in result.stdout
+
+
+def test_pseudonyms_and_coded_columns_are_told_on_the_command_line(split, home, tmp_path):
+    columns = yaml.safe_load(CHOP_POLICY.read_text(encoding="utf-8"))["columns"]
+    columns["clinic_name"]["hierarchy"] = "all-or-nothing"
+    columns["subject_id"]["pseudonym"] = True
+    columns["rec_ver_tat"]["top"] = 40
+    policy = quick_policy(tmp_path)
+    document = yaml.safe_load(policy.read_text(encoding="utf-8"))
+    policy.write_text(yaml.safe_dump(document | {"columns": columns}), encoding="utf-8")
+    made = secured("key", "new", tmp_path / "a.key", home=home)
+    assert made.returncode == 0, made.stderr
+    result = secured(
+        "anonymize", split / "released.csv", "-p", policy, "-o", tmp_path / "p.csv", "-k", tmp_path / "a.key", home=home
+    )
+    assert result.returncode == 0, result.stderr
+    told = " ".join(result.stdout.split())
+    assert "Pseudonymous data is personal data (GDPR Art. 4(5))" in told
+    assert secured("key", "fingerprint", tmp_path / "a.key", home=home).stdout.strip() in told
+    assert "all above 40 released as 40" in told
 
 
 def test_assess_repeats(release, split, home):

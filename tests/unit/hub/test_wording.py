@@ -4,10 +4,12 @@ import re
 
 import pytest
 
+from flows import data_flow
 from tasks.attacks.adversary import Goal
 from tasks.attacks.score import Gate
 from tasks.common.recoding_forms import Method
 from tasks.hub import report, summary, wording
+from tasks.hub.handles import Publication, Registration
 from tests.conftest import make_policy
 from tests.unit.hub.example import card, dossier, finding
 
@@ -109,3 +111,14 @@ def test_what_was_done_to_single_columns_is_told():
         "seen": "moved by up to 365 secret days, the same for all dates of a person",
         "weight": "all below 40 released as 40; all above 150 released as 150; rounded to multiples of 5",
     }
+
+
+def test_a_refusal_for_want_of_people_says_how_many_it_takes(tmp_path):
+    published = Publication(
+        headline="h", reason="r", score=80, gate=Gate.INCONCLUSIVE, folder=tmp_path, report=tmp_path / "report.html",
+        registration=Registration(run_id="a", experiment_id="1", tracking_uri="sqlite:///x", page=None),
+    )  # fmt: skip
+    told = str(data_flow.refusal(dossier(gate=Gate.INCONCLUSIVE), published))
+    assert "for want of people: singling-out-all had 900 trials" in told
+    assert "about 5,000 on each side" in told
+    assert "want of people" not in str(data_flow.refusal(dossier(gate=Gate.FAILS), published))
