@@ -124,10 +124,14 @@ def _parameters(dossier: Dossier) -> dict[str, object]:
         "table": dossier.source.path.name,
         "table_sha256": dossier.source.sha256,
         "k": account.k,
+        "recoding": str(account.method),
+        "criteria": ", ".join(account.criteria),
         "suppression_limit": policy.criteria.suppression,
         "epochs": policy.synthesis.epochs or "auto",
         **{f"level.{name}": f"{level} of {account.top_levels[name]}" for name, level in account.levels.items()},
         **{f"rounding.{name}": step for name, step in account.rounding.items()},
+        **({"pseudonyms": ", ".join(account.pseudonyms)} if account.pseudonyms else {}),
+        **({"key_fingerprint": account.key} if account.key else {}),
     }
 
 
@@ -138,16 +142,17 @@ def _metrics(dossier: Dossier) -> dict[str, float]:
         "rows_original": account.rows_before,
         "rows_released": account.rows_after,
         "suppressed": account.suppressed,
+        "cells_suppressed": account.cells,
         "loss": account.loss,
         "utility_loss": account.utility_loss,
         "people_in_smallest_class": account.k,
         "adjustments": len(dossier.steps),
-        **_bounds("", dossier.card),
+        **_risks("", dossier.card),
     }
     if dossier.verdict and dossier.verdict.synthetic:
         found |= {
             "score_synthetic": dossier.verdict.synthetic.score,
-            **_bounds("synthetic.", dossier.verdict.synthetic),
+            **_risks("synthetic.", dossier.verdict.synthetic),
         }
     if dossier.fidelity:
         fidelity = dossier.fidelity
@@ -166,8 +171,11 @@ def _metrics(dossier: Dossier) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def _bounds(prefix: str, card: Scorecard) -> dict[str, float]:
-    return {f"risk_upper.{prefix}{finding.name}": finding.high for finding in card.attacks}
+def _risks(prefix: str, card: Scorecard) -> dict[str, float]:
+    """Upper bounds, and the further figures that attacks are reported by."""
+    bounds = {f"risk_upper.{prefix}{finding.name}": finding.high for finding in card.attacks}
+    figures = {f"{key}.{prefix}{f.name}": figure for f in card.attacks for key, figure in f.extras.items()}
+    return bounds | figures
 
 
 def _log_attempts(dossier: Dossier) -> None:
@@ -207,13 +215,24 @@ def evidence_files(dossier: Dossier) -> dict[str, str]:
 
 
 def _portable(policy: Policy) -> tuple[dict[str, Any], dict[str, str]]:
-    """The policy as it can be read again anywhere: its hierarchy files beside it, by name."""
+    """The policy as it can be read again anywhere: its hierarchy files beside it, by name.
+
+    A population's table stays with its owner; its name and hash say which one has to be laid there to read it.
+    """
     written = policy.model_dump(mode="json", exclude={"table"}, exclude_defaults=True)
     files = {}
     for name, column in policy.columns.items():
         if isinstance(column.hierarchy, HierarchyFile):
             written["columns"][name]["hierarchy"] = {"csv": f"hierarchy-{name}.csv"}
             files[f"hierarchy-{name}.csv"] = column.hierarchy.csv.read_text(encoding="utf-8")
+    for name, closeness in policy.criteria.t.items():
+        if isinstance(closeness.hierarchy, HierarchyFile):
+            written["criteria"]["t"][name]["hierarchy"] = {"csv": f"hierarchy-t-{name}.csv"}
+            files[f"hierarchy-t-{name}.csv"] = closeness.hierarchy.csv.read_text(encoding="utf-8")
+    for key in ("presence", "k_map", "risk"):
+        holder = getattr(policy.criteria, key)
+        if holder is not None and holder.population is not None:
+            written["criteria"][key]["population"]["path"] = holder.population.path.name
     return written, files
 
 

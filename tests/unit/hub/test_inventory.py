@@ -26,6 +26,9 @@ def test_a_dossier_is_registered_once_and_found_with_its_numbers(folder):
     run = MlflowClient(first.tracking_uri).get_run(first.run_id)
     assert run.data.metrics["score"] == pytest.approx(94.0)
     assert run.data.metrics["risk_upper.singling-out-all"] == pytest.approx(0.06)
+    assert run.data.metrics["tpr_at_fpr_0.01.membership-distance"] == pytest.approx(0.0123)
+    assert run.data.params["recoding"] == "full-domain"
+    assert run.data.params["criteria"] == "5-anonymity"
     assert run.data.tags["secured.gate"] == "passes"
     assert run.data.params["table_sha256"] == "a" * 64
     assert [f.path for f in MlflowClient(first.tracking_uri).list_artifacts(first.run_id)] == ["report.html"]

@@ -103,6 +103,28 @@ def test_the_policy_in_the_evidence_can_be_read_again(tmp_path):
     assert yaml.safe_load((tmp_path / "policy.yaml").read_text())["columns"]["sex"]["hierarchy"] == "all-or-nothing"
 
 
+def test_files_of_criteria_are_beside_the_policy_or_named_but_never_placed(tmp_path):
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "meet.csv").write_text("well,*\nsick,*\n")
+    (private / "people.csv").write_text("age,sex\n1,f\n")
+    made = dossier()
+    document = made.policy.model_dump(mode="json", exclude_defaults=True, exclude={"table"})
+    document["criteria"] = {
+        "t": {"result": {"t": 0.2, "distance": "hierarchical", "hierarchy": {"csv": "meet.csv"}}},
+        "k_map": {"k": 3, "population": "people.csv"},
+    }
+    (private / "policy.yaml").write_text(yaml.safe_dump(document))
+    policy = policy_file.read(private / "policy.yaml")
+    files = inventory.evidence_files(made.model_copy(update={"policy": policy}))
+    assert str(tmp_path) not in "".join(files.values())
+    assert files["hierarchy-t-result.csv"] == "well,*\nsick,*\n"
+    (tmp_path / "people.csv").write_text("age,sex\n1,f\n")
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert policy_file.read(tmp_path / "policy.yaml").fingerprint() == policy.fingerprint()
+
+
 def test_bars_are_as_long_as_their_shares():
     svg = pictures.share_bars(["a", "b"], [("before", [0.75, 0.25])], "title")
     lengths = [float(width) for width in re.findall(r'class="before"[^>]*width="([\d.]+)"', svg)]
