@@ -37,6 +37,7 @@ DECISION_RATE = 0.01
 REPORTED_RATES = (0.01, 0.001)
 FEWEST_PEOPLE = 4
 _FLOOR = 1e-12
+_DIGITS = 6
 _PEOPLE_FOR_WIDTH = 500
 
 
@@ -85,7 +86,13 @@ def scores(
             members, others = shadow.scores(release, sides, policy, rounding, make_release, count, rng)
         case _:
             members, others = (_closeness(adversary, release, side, policy, rounding) for side in sides)
+    members, others = _rounded(members), _rounded(others)
     return Scores(members, others, others, *halves)
+
+
+def _rounded(found: np.ndarray) -> np.ndarray:
+    """Scores without the noise of the last digits, which would tell apart people who are alike but in which group."""
+    return np.round(found, _DIGITS)
 
 
 def decide(given: Scores, released: Targets, control: Targets, rate: float) -> Decisions:
@@ -237,7 +244,7 @@ def _density_scores(
     members, control, calibration = (
         _log_ratio(*pair) for pair in zip((*around, around[1]), (*expected, alone), strict=True)
     )
-    return Scores(members, control, calibration, *halves)
+    return Scores(_rounded(members), _rounded(control), _rounded(calibration), *halves)
 
 
 def _log_ratio(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
