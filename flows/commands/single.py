@@ -28,7 +28,7 @@ from tasks.common import key_file, policy_file, reading
 from tasks.common.errors import Inconclusive, InputError, SecuredError, StorageError, ThresholdNotReached
 from tasks.common.seeds import derive, generator
 from tasks.common.store import atomic, write_parquet
-from tasks.common.streaming import InFile, person_codes
+from tasks.common.streaming import InFile
 from tasks.common.table import file_hash, open_table
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def anonymize(
 
     Example: [bold]secured anonymize patients.csv -p patients.yaml -o release.parquet[/]
     """
-    from tasks.anonymization import anonymizer
+    from tasks.anonymization import anonymizer, holdout
     from tasks.anonymization.plan import first_plan
     from tasks.validation import expectations
 
@@ -78,9 +78,9 @@ def anonymize(
         progress.say("checking the table")
         expectations.validate(source, rules).require()
         progress.say("counting")
-        original = InFile(source, rules)
+        original, persons = holdout.limited(InFile(source, rules), rules)
         rows = anonymizer.source(original, rules, key_file.read(key) if key else None)
-        counted = anonymizer.count(rows, person_codes(original, rules.person), rules.criteria.secrets)
+        counted = anonymizer.count(rows, persons, rules.criteria.secrets, cores=len(os.sched_getaffinity(0)))
         progress.say("searching for the best generalization, and writing")
         rng = generator(rules.seed, "anonymize")
         account = anonymizer.write(rows, counted, first_plan(rules), rng, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,9 +90,10 @@ def anonymize(
     return from_counted(rows, count(rows, persons), plan, rng)
 
 
-def count(rows: Source, persons: np.ndarray | None, secrets: Sequence[str] | None = None) -> Counted:
+def count(rows: Source, persons: np.ndarray | None, secrets: Sequence[str] | None = None, cores: int = 1) -> Counted:
     """What every plan of a policy needs to know of a table; counted once, used for each.
 
+    cores: threads that count parts of the table, whose counts are then merged; the result does not depend on it.
     secrets: columns that criteria may be about; all sensitive ones if not given. One with as many values as rows takes
     memory for each of them.
     """
@@ -99,7 +101,11 @@ def count(rows: Source, persons: np.ndarray | None, secrets: Sequence[str] | Non
     others = [name for name in policy.released if name not in policy.quasi]
     numeric = [name for name in others if policy.columns[name].kind is Kind.NUMERIC]
     wanted = policy.sensitive if secrets is None else secrets
-    counted = counting.count(rows.rows, policy.quasi, wanted, numeric, persons)
+    # Who has rows in several parts is only known to who sees all of them.
+    parts = rows.rows.parts(cores) if cores > 1 and persons is None else [rows.rows]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        counts = list(pool.map(lambda part: counting.count(part, policy.quasi, wanted, numeric, persons), parts))
+    counted = counts[0] if len(counts) == 1 else counting.merge(counts)
     population = policy.criteria.population
     return counted if population is None else _with_population(counted, population, policy)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.anonymization import longitudinal
 from tasks.common import reading
 from tasks.common.errors import TableError
 from tasks.common.policy import Policy
-from tasks.common.streaming import InMemory, person_codes
+from tasks.common.seeds import generator
+from tasks.common.streaming import Chosen, InMemory, Rows, person_codes
 from tasks.common.table import Table
 
 _FEWEST_PEOPLE = 10
@@ -27,8 +29,21 @@ def persons(table: Table, policy: Policy) -> np.ndarray | None:
     return person_codes(InMemory(reading.read(table, policy, [policy.person])), policy.person)
 
 
+def limited(rows: Rows, policy: Policy) -> tuple[Rows, np.ndarray | None]:
+    """Rows without those that a person has beyond the policy's limit, and the person behind each that is left."""
+    persons = person_codes(rows, policy.person)
+    if policy.rows_per_person is None or persons is None:
+        return rows, persons
+    who = np.unique(persons, return_inverse=True)[1]
+    kept = np.zeros(len(persons), dtype=bool)
+    kept[longitudinal.capped(who, policy.rows_per_person, generator(policy.seed, "limit"))] = True
+    return Chosen(rows, kept), persons[kept]
+
+
 def split(table: Table, policy: Policy, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Row numbers of the file for `train`, `working` and `sealed`, int64, excluded rows in none of them.
+    """Row numbers of the file for `train`, `working` and `sealed`, int64.
+
+    Rows that are excluded, or that a person has beyond the policy's limit, are in none of them.
 
     Raises:
         TableError: too few people for three groups.
@@ -37,6 +52,9 @@ def split(table: Table, policy: Policy, rng: np.random.Generator) -> dict[str, n
     numbers = persons(table, policy)
     who = rows if numbers is None else numbers[rows]
     people, place = np.unique(who, return_inverse=True)
+    if policy.rows_per_person is not None:
+        kept = longitudinal.capped(place, policy.rows_per_person, rng)
+        rows, place = rows[kept], place[kept]
     shares = policy.attacks.holdout
     working, sealed = (round(share * len(people)) for share in (shares.working, shares.sealed))
     if min(working, sealed, len(people) - working - sealed) < _FEWEST_PEOPLE:

@@ -7,7 +7,7 @@ a policy in which pseudonyms are a column like any other that is released.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -50,6 +50,10 @@ class Transformed:
     policy: Policy
     key: Key | None
     shift: Shift | None
+
+    def parts(self, most: int) -> list[Rows]:
+        """See tasks.common.streaming.Rows."""
+        return [replace(self, rows=part) for part in self.rows.parts(most)]
 
     def batches(self, columns: Sequence[str], encoded: Collection[str] = ()) -> Iterator[list[pa.Array]]:
         """See tasks.common.streaming.Rows; dictionaries may hold a coded value more than once.

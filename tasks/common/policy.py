@@ -218,6 +218,10 @@ class Policy(Value):
     description: str = ""
     table: Path | None = Field(None, description="The table, relative to this file; the command line may name another.")
     person: str | None = Field(None, description="Direct identifier of the person; rows of one person stay together.")
+    rows_per_person: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Most rows of one person; more are left out at random, so that nobody stands out by their number.",
+    )
     exclude: dict[str, tuple[Leaf, ...]] = Field(
         default_factory=dict, description="Rows with these values are left out."
     )
@@ -300,6 +304,8 @@ class Policy(Value):
         if self.context not in THRESHOLDS | self.thresholds:
             known = ", ".join(THRESHOLDS | self.thresholds)
             raise ValueError(f"unknown context `{self.context}`; known are {known}, others go under `thresholds:`")
+        if self.rows_per_person is not None and self.person is None:
+            raise ValueError("`rows_per_person:` needs `person:`, which says whose rows they are")
         if not self.released:
             raise ValueError("no column would be released; at least one has to be quasi, sensitive or other")
         if not self.quasi:

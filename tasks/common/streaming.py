@@ -7,7 +7,8 @@ is how they are stored or read anyway, and only the dictionary is converted.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,10 @@ BATCH_ROWS = 1 << 18
 class Rows(Protocol):
     """Typed rows that can be gone through more than once, in the same order and in the same batches."""
 
+    def parts(self, most: int) -> list[Rows]:
+        """The same rows in at most that many consecutive parts that can be read at the same time."""
+        ...
+
     def batches(self, columns: Sequence[str], encoded: Collection[str] = ()) -> Iterator[list[pa.Array]]:
         """The columns of one batch after the other, those in `encoded` as dictionary<int32, kind> arrays."""
         ...
@@ -35,6 +40,11 @@ class InMemory:
 
     table: pa.Table
 
+    def parts(self, most: int) -> list[Rows]:
+        """See Rows."""
+        ends = np.linspace(0, self.table.num_rows, most + 1).astype(int)
+        return [InMemory(self.table.slice(start, end - start)) for start, end in pairwise(ends)]
+
     def batches(self, columns: Sequence[str], encoded: Collection[str] = ()) -> Iterator[list[pa.Array]]:
         """See Rows."""
         for start in range(0, self.table.num_rows, BATCH_ROWS):
@@ -45,10 +55,20 @@ class InMemory:
 
 @dataclass(frozen=True)
 class InFile:
-    """Rows of a handle's file, without those that the policy excludes; conversion errors name rows of the file."""
+    """Rows of a handle's file, without those that the policy excludes; conversion errors name rows of the file.
+
+    groups: only those of these row groups.
+    """
 
     table: Table
     policy: Policy
+    groups: range | None = None
+
+    def parts(self, most: int) -> list[Rows]:
+        """See Rows."""
+        groups = self.groups or range(self.table.row_groups)
+        ends = np.linspace(0, len(groups), min(most, len(groups)) + 1).astype(int)
+        return [replace(self, groups=groups[start:end]) for start, end in pairwise(ends)] if len(ends) > 2 else [self]
 
     def batches(self, columns: Sequence[str], encoded: Collection[str] = ()) -> Iterator[list[pa.Array]]:
         """See Rows.
@@ -59,7 +79,7 @@ class InFile:
         """
         wanted = list(dict.fromkeys([*columns, *self.policy.exclude]))
         reading.require_columns(self.table, wanted)
-        for first_row, batch in self.table.batches(wanted, BATCH_ROWS, encoded):
+        for first_row, batch in self.table.batches(wanted, BATCH_ROWS, encoded, self.groups):
             raw = dict(zip(batch.schema.names, batch.columns, strict=True))
             if self.policy.exclude:
                 kept = _flat(reading.included(raw, self.policy, first_row))
@@ -70,6 +90,26 @@ class InFile:
                 else _flat(reading.as_kind(_chunked(raw[name]), name, self.policy.columns[name], first_row))
                 for name in columns
             ]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of other rows. kept: bool (rows,), which of them."""
+
+    rows: Rows
+    kept: np.ndarray
+
+    def parts(self, most: int) -> list[Rows]:  # noqa: ARG002 - which rows are kept is known by number, from the first on
+        """See Rows."""
+        return [self]
+
+    def batches(self, columns: Sequence[str], encoded: Collection[str] = ()) -> Iterator[list[pa.Array]]:
+        """See Rows."""
+        start = 0
+        for batch in self.rows.batches(columns, encoded):
+            stays = pa.array(self.kept[start : start + len(batch[0])])
+            start += len(stays)
+            yield [array.filter(stays) for array in batch]
 
 
 def person_codes(rows: Rows, person: str | None) -> np.ndarray | None:

@@ -57,20 +57,26 @@ class Table(Value):
         table = _read(_still_there(self.path), columns)
         return table if self.selection is None else table.take(pa.array(self.row_numbers()))
 
+    @property
+    def row_groups(self) -> int:
+        """In how many pieces the file can be read apart; 1 for CSV, and for a selection of rows."""
+        return _parquet(self.path).num_row_groups if self.selection is None and _is_parquet(self.path) else 1
+
     def batches(
-        self, columns: list[str], size: int, encoded: Collection[str] = ()
+        self, columns: list[str], size: int, encoded: Collection[str] = (), groups: range | None = None
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """The rows in the order of the file, about `size` at a time, each with the file's row number of its first.
 
-        encoded: columns of words that may come as dictionaries, which spares their decoding.
+        encoded: columns of words that may come as dictionaries, which spares their decoding. groups: those of these row
+        groups only.
 
         Raises:
             StorageError: the file is gone.
             InputError: it is not a readable table any more.
         """
         wanted = None if self.selection is None else np.sort(self.row_numbers())
-        first = 0
-        for batch in _batches(_still_there(self.path), columns, size, encoded):
+        first = 0 if groups is None else _rows_before(self.path, groups.start)
+        for batch in _batches(_still_there(self.path), columns, size, encoded, groups):
             if wanted is None:
                 yield first, batch
             else:
@@ -148,12 +154,20 @@ def _read(path: Path, columns: list[str] | None) -> pa.Table:
         raise InputError(f"{path} starts like Parquet but is damaged or cut off") from error
 
 
-def _batches(path: Path, columns: list[str], size: int, encoded: Collection[str]) -> Iterator[pa.RecordBatch]:
+def _rows_before(path: Path, group: int) -> int:
+    metadata = _parquet(path).metadata
+    return sum(metadata.row_group(number).num_rows for number in range(group))
+
+
+def _batches(
+    path: Path, columns: list[str], size: int, encoded: Collection[str], groups: range | None
+) -> Iterator[pa.RecordBatch]:
     if not _is_parquet(path):
         yield from _csv_batches(path, columns)
         return
     try:
-        yield from _parquet(path, encoded).iter_batches(size, columns=columns)
+        wanted = None if groups is None else list(groups)
+        yield from _parquet(path, encoded).iter_batches(size, row_groups=wanted, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} starts like Parquet but is damaged or cut off") from error
 

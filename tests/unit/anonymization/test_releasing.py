@@ -119,3 +119,18 @@ def test_rounding_loss_over_batches_is_that_of_the_whole():
     expected = np.sqrt(np.mean((values - np.round(values / 2) * 2) ** 2)) / values.std()
     assert whole.loss == pytest.approx(expected, rel=1e-6)
     assert parts.loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_threads_that_share_a_file_count_what_one_counts(tmp_path):
+    table = people(3000)
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=400)
+    rows = anonymizer.source(InFile(open_table(tmp_path / "t.parquet"), POLICY), POLICY)
+    assert len(rows.rows.parts(3)) == 3
+    one, three = (anonymizer.count(rows, None, cores=cores) for cores in (1, 3))
+    assert np.array_equal(one.tuples.codes, three.tuples.codes)
+    assert np.array_equal(one.tuples.rows, three.tuples.rows)
+    assert np.array_equal(one.of_row.read(0, 3000), three.of_row.read(0, 3000))
+    alone, together = (
+        anonymizer.from_counted(rows, counted, PLAN, np.random.default_rng(1)).table for counted in (one, three)
+    )
+    assert alone.equals(together)
