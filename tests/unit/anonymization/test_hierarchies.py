@@ -140,3 +140,11 @@ def test_a_file_that_is_no_text_is_told(tmp_path):
 def test_two_groups_for_one_value_are_told():
     with pytest.raises(HierarchyError, match="into two groups"):
         hierarchies.build("x", quasi({"groups": [{"g": ["a"], "h": ["a"]}]}), ["a"])
+
+
+def test_two_hundred_values_that_a_hierarchy_never_saw_are_counted_and_not_named():
+    column = Column.model_validate({"role": "quasi", "hierarchy": {"groups": [{"north": ["a", "b"], "south": ["c"]}]}})
+    strangers = [f"CANARY-{n}" for n in range(200)]
+    with pytest.raises(HierarchyError, match="column `city`: 200 of its distinct values stand outside") as told:
+        hierarchies.build("city", column, ["a", "b", *strangers])
+    assert "CANARY" not in str(told.value)
