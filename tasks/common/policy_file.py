@@ -103,8 +103,15 @@ def _complaints(error: ValidationError, lines: dict[Path_, int], path: Path, for
     told = []
     for problem in error.errors(include_url=False):
         place = tuple(part for part in problem["loc"] if part != "[key]")
-        told.append(f"{path}, line {_line(place, lines)}: {_sentence(place, problem, lines, form)}")
+        line = _line(place or _named_place(problem["msg"]), lines)
+        told.append(f"{path}, line {line}: {_sentence(place, problem, lines, form)}")
     return "\n".join(dict.fromkeys(told))
+
+
+def _named_place(message: str) -> Path_:
+    """Where a complaint about the policy as a whole says that it is: `criteria.t names ...`."""
+    found = re.search(r"([\w.]+) names `([^`]+)`", message)
+    return (*found[1].split("."), found[2]) if found else ()
 
 
 def _line(place: Path_, lines: dict[Path_, int]) -> int:

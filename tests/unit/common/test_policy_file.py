@@ -59,8 +59,8 @@ def test_yes_and_no_are_words_and_not_booleans(tmp_path):
         ("  diagnosis", "  age", 6, "a second time"),
         ("name: small\n", "name: small\nseed: -1\n", 2, "seed"),
         ("name: small\n", "name: small\ncontext: moon\n", 1, "unknown context `moon`"),
-        ("name: small\n", "name: small\ncriteria: {l: {age: 2}}\n", 1, "criteria.l names `age`"),
-        ("name: small\n", "name: small\nperson: nobody\n", 1, "person names `nobody`"),
+        ("name: small\n", "name: small\ncriteria: {l: {age: 2}}\n", 2, "criteria.l names `age`"),
+        ("name: small\n", "name: small\nperson: nobody\n", 2, "person names `nobody`"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(tmp_path, before, after, line, word):
