@@ -86,12 +86,16 @@ class Attacked:
 
 @dataclass
 class Assessed:
-    """Seconds, processor seconds on all cores, seconds of a first assessment that compiles, and the card."""
+    """Seconds, processor seconds on all cores, seconds of a first assessment that compiles, and the card.
+
+    load: processes that ran or waited at the end, ours included, as a mean over the last minute.
+    """
 
     seconds: float
     processor: float
     compiled: float
     card: Scorecard
+    load: float
 
 
 def data() -> Path | None:
@@ -148,7 +152,7 @@ def _assessment(thirds: list[pa.Table], rules: Policy, cores: int, rng: np.rando
     card = assess((original, None), (control, None), release, rules, cores=cores)
     seconds, used = time.perf_counter() - start, time.process_time() - used
     sys.stderr.write(f"attacks: assessment {seconds:.0f} s, {used:.0f} CPU s, {card.gate}, score {card.score:.1f}\n")
-    return Assessed(seconds, used, compiled, card)
+    return Assessed(seconds, used, compiled, card, os.getloadavg()[0])
 
 
 def _beside(thirds: list[pa.Table], rules: Policy, rows: int, rng: np.random.Generator) -> list[list[str]]:
@@ -268,9 +272,9 @@ anonymeter's value is the centre of Wilson's interval.
 {results.table(head, lines)}
 
 Full assessment, all default adversaries: 100,000 rows x 15 columns released, 100,000 people in the original, 40,000 \
-in the control; {cores} cores: {assessed.seconds:.0f} s wall clock, {assessed.processor:.0f} s of processor time, \
-after {assessed.compiled:.0f} s on 2,000 rows, which compile machine code where none is kept. \
-0.09 is {verdict}; score {card.score:.1f}.
+in the control; {cores} cores: {assessed.seconds:.0f} s wall clock, {assessed.processor:.0f} s of processor time \
+at a load of {assessed.load:.1f}, after {assessed.compiled:.0f} s on 2,000 rows, which compile machine code where none \
+is kept. 0.09 is {verdict}; score {card.score:.1f}.
 
 {results.table(("adversary", "trials", "on the control", "success", "control", "upper bound of the risk"), found)}
 """
