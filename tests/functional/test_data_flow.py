@@ -42,10 +42,14 @@ def test_the_gate_passed_on_the_sealed_control(flow_run):
 
 
 def test_the_first_attempt_was_adjusted_until_it_held(flow_run):
+    """The last attempt passes, or is too close to call by the working control; the sealed one decides."""
     evidence = flow_run.evidence
-    assert evidence["attempts"][0]["card"]["gate"] != "passes"
+    first, last = (evidence["attempts"][place]["card"] for place in (0, -1))
+    assert first["gate"] == "fails"
     assert len(evidence["steps"]) == len(evidence["attempts"]) - 1 > 0
-    assert evidence["attempts"][-1]["card"]["gate"] == "passes"
+    assert last["gate"] in {"passes", "inconclusive"}
+    assert last["score"] > first["score"] + 5
+    assert evidence["verdict"]["released"]["gate"] == "passes"
 
 
 def test_every_part_left_its_evidence(flow_run):
