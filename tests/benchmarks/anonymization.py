@@ -28,7 +28,7 @@ CRITERIA: dict[str, dict[str, Any]] = {
     "k=5, t=0.2": {"k": 5, "t": {tables.SENSITIVE: 0.2}},
     "k=5, l=3, t=0.2": {"k": 5, "l": {tables.SENSITIVE: 3}, "t": {tables.SENSITIVE: 0.2}},
 }
-_ANJANA_SECONDS = 1800
+_ANJANA_SECONDS = 900
 _ANJANA = """
 import json, sys, time
 import numpy as np, pandas as pd
