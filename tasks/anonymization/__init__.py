@@ -1,6 +1,6 @@
 """Making tables safe to share. Where to look:
 
-- A release from start to end: anonymizer; plan and account; deciding (what becomes of each tuple), releasing (the rows).
+- A release from start to end: anonymizer; plan and account; deciding (on each tuple), releasing (the rows).
 - Equivalence classes: counting and grouping (one pass over a table), classes (merging them).
 - Hierarchies: hierarchies; axes (columns as local recoding sees them).
 - Criteria: criteria; diversity, closeness, disclosure, population, uniqueness, reidentification_risk.
