@@ -39,9 +39,16 @@ def secured(*arguments: str | Path, home: Path, **more: str) -> subprocess.Compl
 
 
 def quick_policy(folder: Path, table: Path | None = None, **changes: object) -> Path:
-    """The example policy in `folder`, with few epochs, so that a run takes a minute, and with changes."""
+    """The example policy in `folder`, and with changes.
+
+    A run of it takes a minute: few epochs, one adversary of each kind, and a threshold that takes few adjustments.
+    """
     document = yaml.safe_load(CHOP_POLICY.read_text(encoding="utf-8"))
     document["synthesis"] = {"epochs": 2, "rows": 4000}
+    document["thresholds"] = {"public": 0.15}
+    document["attacks"] = {
+        "linkability": {"by": ["chosen"]}, "inference": {"secrets": ["result"]}, "membership": {"by": ["distance"]}
+    }  # fmt: skip
     document["table"] = str(table or (CHOP_POLICY.parent / document["table"]).resolve())
     document["columns"]["clinic_name"]["hierarchy"]["csv"] = str(CHOP_POLICY.parent / "chop_clinics.csv")
     document.update(changes)

@@ -45,10 +45,10 @@ def test_the_first_attempt_was_adjusted_until_it_held(flow_run):
     """The last attempt passes, or is too close to call by the working control; the sealed one decides."""
     evidence = flow_run.evidence
     first, last = (evidence["attempts"][place]["card"] for place in (0, -1))
-    assert first["gate"] == "fails"
+    assert first["gate"] != "passes"
     assert len(evidence["steps"]) == len(evidence["attempts"]) - 1 > 0
     assert last["gate"] in {"passes", "inconclusive"}
-    assert last["score"] > first["score"] + 5
+    assert last["score"] > first["score"]
     assert evidence["verdict"]["released"]["gate"] == "passes"
 
 
