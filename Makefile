@@ -1,17 +1,20 @@
 # `make run` and `make test` work on a fresh machine with Python 3.11 to 3.13; see README.md.
-.PHONY: run test check serve bench env clean help
+.PHONY: run test test-long check serve bench env clean help
 .DEFAULT_GOAL := help
 
 PARTS := pyproject.toml infra/constraints.txt infra/setup.sh infra/seal.cmake
 
 help:  ## Say what there is.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
 run: .venv/.ready  ## Make the environment, then run the data flow on real hospital data.
 	.venv/bin/secured run data-flow --policy deployments/examples/chop.yaml
 
-test: .venv/.ready-dev check  ## Make the environment, then check the code and run all tests.
-	.venv/bin/python -m pytest
+test: .venv/.ready-dev check  ## Make the environment, then check the code and run all tests but the longest.
+	.venv/bin/python -m pytest -m "not long"
+
+test-long: .venv/.ready-dev  ## The tests that take minutes: Slurm, a run from Prefect's own form, power over 20 seeds.
+	.venv/bin/python -m pytest -m long
 
 check: .venv/.ready-dev  ## Lint, types, and who may import whom.
 	.venv/bin/ruff check .

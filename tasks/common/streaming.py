@@ -81,15 +81,17 @@ class InFile:
         reading.require_columns(self.table, wanted)
         for first_row, batch in self.table.batches(wanted, BATCH_ROWS, encoded, self.groups):
             raw = dict(zip(batch.schema.names, batch.columns, strict=True))
-            if self.policy.exclude:
-                kept = _flat(reading.included(raw, self.policy, first_row))
-                raw = {name: array.filter(kept) for name, array in raw.items()}
-            yield [
+            # Converted before any row is left out, so that errors name rows by their numbers in the file.
+            typed = [
                 _encoded_as_kind(raw[name], name, self.policy.columns[name], first_row)
                 if name in encoded
                 else _flat(reading.as_kind(_chunked(raw[name]), name, self.policy.columns[name], first_row))
                 for name in columns
             ]
+            if self.policy.exclude:
+                kept = _flat(reading.included(raw, self.policy, first_row))
+                typed = [array.filter(kept) for array in typed]
+            yield typed
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ def has_worker(port: int) -> bool:
     return bool(httpx.post(url, json={}, timeout=5, trust_env=False).json())
 
 
+@pytest.mark.long
 def test_a_run_started_from_prefects_form_ends_in_mlflow(browser, served, tmp_path, flow_run):
     prefect, mlflow, _ = served
     policy = quick_policy(tmp_path)

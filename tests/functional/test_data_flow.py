@@ -37,7 +37,7 @@ def test_the_release_is_k_anonymous_by_another_implementation(flow_run):
 def test_the_gate_passed_on_the_sealed_control(flow_run):
     verdict = flow_run.evidence["verdict"]["released"]
     assert flow_run.result["gate"] == verdict["gate"] == "passes"
-    assert all(attack["high"] <= verdict["threshold"] == 0.09 for attack in verdict["attacks"])
+    assert all(attack["high"] <= verdict["threshold"] == 0.15 for attack in verdict["attacks"])
     assert flow_run.result["score"] == pytest.approx(100 * (1 - max(a["high"] for a in verdict["attacks"])))
 
 

@@ -45,7 +45,7 @@ def gate(people, seed, leaked):
     return card.gate
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_five_percent_leaked_fail_and_an_honest_release_does_not(people):
     leaked = [gate(people, seed, 0.05) for seed in range(SEEDS)]
     honest = [gate(people, seed, 0.0) for seed in range(SEEDS)]
