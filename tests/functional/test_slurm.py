@@ -14,7 +14,11 @@ from tests.conftest import ROOT
 from tests.functional.running import command, environment
 from tests.functional.slurm import one_node, why_not
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.skipif(bool(why_not()), reason=why_not() or "Slurm is here")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "Slurm is here"),
+]
 
 
 @pytest.fixture(scope="module")
