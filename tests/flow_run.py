@@ -50,7 +50,8 @@ def whole_run(folder: Path) -> FlowRun:
     home, temporary, connections = folder / "home", folder / "tmp", folder / "connections.log"
     temporary.mkdir()
     table = plant(folder / "patients.parquet")
-    policy = quick_policy(folder, table)
+    # Every adversary: what one of them leaves behind is looked for here and nowhere else.
+    policy = quick_policy(folder, table, attacks={})
     offline = may_unshare()
     prefix = (
         ("unshare", "-n", "sh", "-c", f'{shutil.which("python3")} -c "{LOOPBACK_UP}" && exec "$0" "$@"')

@@ -235,19 +235,17 @@ def test_a_key_of_two_people_is_refused(clinic):
         released(save(clinic, BASE, {"visits": VISITS, "labs": LABS}))
 
 
-@needs_eicu
-def test_eicu_is_released_by_person(tmp_path):
+def eicu_set(folder):
+    """Patients of the eICU demo, their stays, diagnoses and vital signs: the set's file, and the stays as they were."""
     stays = pd.read_parquet(EICU)
     keep = ["uniquepid", "gender", "age", "ethnicity", "admissionheight", "hospitaldischargestatus"]
     people = stays.drop_duplicates("uniquepid")[keep]
     people = people.assign(age=pd.to_numeric(people.age.replace("> 89", "90"), errors="coerce"))
-    people.to_parquet(tmp_path / "people.parquet", index=False)
+    people.to_parquet(folder / "people.parquet", index=False)
     # The demo has no dates; one is made of the time after a made-up day, so that there is something to shift.
     start = pd.Timestamp("2015-06-01")
     stays["admitted"] = (start + pd.to_timedelta(stays.hospitaladmitoffset, unit="min")).dt.date
-    stays[["patientunitstayid", "uniquepid", "unittype", "admitted"]].to_parquet(
-        tmp_path / "stays.parquet", index=False
-    )
+    stays[["patientunitstayid", "uniquepid", "unittype", "admitted"]].to_parquet(folder / "stays.parquet", index=False)
     base = {
         "name": "eicu", "table": "people.parquet", "person": "uniquepid",
         "columns": {
@@ -284,7 +282,13 @@ def test_eicu_is_released_by_person(tmp_path):
             },
         },
     }  # fmt: skip
-    made, frames = released(save(tmp_path, base, tables))
+    return save(folder, base, tables), stays
+
+
+@needs_eicu
+def test_eicu_is_released_by_person(tmp_path):
+    path, stays = eicu_set(tmp_path)
+    made, frames = released(path)
     released_people = frames["base"]
     quasi = ["gender", "age", "ethnicity", "rows in stays", "rows in vitals"]
     assert released_people.groupby(quasi, dropna=False).uniquepid.nunique().min() >= 5

@@ -21,7 +21,11 @@ AGE = {"role": "quasi", "kind": "numeric"}
     ],
 )
 def test_sense_is_accepted(column):
-    make_policy({"a": column, "x": {"role": "quasi", "hierarchy": "all-or-nothing"}})
+    policy = make_policy({"a": column, "x": {"role": "quasi", "hierarchy": "all-or-nothing"}})
+    said = policy.columns["a"].model_dump(mode="json", exclude_unset=True)
+    assert {name: said[name] for name in column if name != "hierarchy"} == {
+        name: value for name, value in column.items() if name != "hierarchy"
+    }
 
 
 @pytest.mark.parametrize(
