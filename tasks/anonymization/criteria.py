@@ -142,11 +142,13 @@ class Judgement:
 
     violating: bool (c,), classes left out, those without rows among them; only complete where it is satisfied.
     satisfied: whether few enough rows are left out. hopeless: neither this node nor any below satisfies the criteria.
+    unavoidable: rows that are suppressed here and in every node below, at least.
     """
 
     violating: np.ndarray
     satisfied: bool
     hopeless: bool
+    unavoidable: float
 
 
 Split = tuple[list[ClassCriterion], list[TableCriterion]]
@@ -168,9 +170,11 @@ def judge(criteria: Split, classes: Tuples, most_suppressed: int, place: Callabl
     for criterion in by_class:
         violated, rows = criterion.judged(classes)
         bad, unavoidable = bad | violated, np.maximum(unavoidable, rows)
-        if unavoidable.sum() > most_suppressed:
-            return Judgement(bad, satisfied=False, hopeless=True)
-    hopeless = any(criterion.unavoidable(classes) > most_suppressed for criterion in by_table)
+        least = float(unavoidable.sum())
+        if least > most_suppressed:
+            return Judgement(bad, False, True, least)
+    least = max([float(unavoidable.sum()), *(criterion.unavoidable(classes) for criterion in by_table)])
+    hopeless = least > most_suppressed
     suppressed = int(classes.rows[bad].sum())
     while by_table and not hopeless and suppressed <= most_suppressed:
         before = bad
@@ -179,7 +183,7 @@ def judge(criteria: Split, classes: Tuples, most_suppressed: int, place: Callabl
         suppressed = int(classes.rows[bad].sum())
         if np.array_equal(bad, before):
             break
-    return Judgement(bad, not hopeless and suppressed <= most_suppressed, hopeless)
+    return Judgement(bad, not hopeless and suppressed <= most_suppressed, hopeless, least)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Visit:
 
     loss, bound: in the lattice's own terms, see `losses.reported`; no node above has a smaller loss than `bound`.
     violating: bool (classes,), those left out. hopeless: no node below satisfies the criteria either.
+    unavoidable: rows that are suppressed here and in every node below, at least.
     """
 
     node: Node
@@ -32,6 +33,7 @@ class Visit:
     loss: float | None
     bound: float
     hopeless: bool
+    unavoidable: float
 
 
 class Lattice:
@@ -102,7 +104,7 @@ class Lattice:
         bad = judgement.violating
         good = judgement.satisfied and int(classes.rows[bad].sum()) < self.rows
         loss = self.loss(node, classes, bad) if good else None
-        return Visit(node, classes, bad, loss, self._bound(node, classes), judgement.hopeless)
+        return Visit(node, classes, bad, loss, self._bound(node, classes), judgement.hopeless, judgement.unavoidable)
 
     def _places(self, node: Node, classes: Tuples) -> np.ndarray:
         """Places of classes when sorted by their labels, int64 (c,): the same whatever they were merged from."""

@@ -12,6 +12,8 @@ Compare Hart et al. 1968 for best-first search, Kohlmayer et al. 2012 (Flash) fo
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,9 @@ from tasks.anonymization.candidates import Candidates, are_few
 from tasks.anonymization.classes import Tuples
 from tasks.anonymization.lattice import Lattice, Visit
 from tasks.anonymization.rollup import Node
+
+# A hopeless node is so by far where this many times as many rows are suppressed below it as may be.
+_FAR = 1.5
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,14 @@ def _by_box(looking: _Looking, budget: Budget) -> float:
     return bound
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What is remembered of a node; see Visit."""
+
+    bound: float
+    unavoidable: float
+
+
 class _Looking:
     """A search under way: the best so far, and how many nodes were looked at."""
 
@@ -123,48 +136,92 @@ class _Looking:
         self.best: Visit | None = None
         self.best_loss = np.inf
         self.evaluated = 0
-        self._hopeless, self._hopeful = _Nodes(len(lattice.top)), _Nodes(len(lattice.top))
+        self._hopeless, self._hopeful = _Highest(len(lattice.top)), _Lowest(len(lattice.top))
+        self._visited: dict[Node, _Seen] = {}
+        self._near = False
 
     def look_at(self, node: Node, left: Candidates) -> None:
-        """Evaluate the cheapest node left, and rule out what follows from it."""
-        visit = self.visit(node)
+        """Look at the cheapest node left, and rule out what follows from it."""
+        hopeless = self._last_hopeless(node)
+        if hopeless is not None:
+            left.rule_out_below(hopeless)
+            return
+        if node not in self._visited:
+            self.visit(node)
         if not self.lattice.measure.of_cells:
-            left.raise_above(node, visit.bound)
-        if visit.hopeless:
-            left.rule_out_below(self._last_hopeless(node))
-        else:
-            left.rule_out(node)
+            left.raise_above(node, self._visited[node].bound)
+        left.rule_out(node)
 
     def visit(self, node: Node) -> Visit:
         """Evaluate a node; it may become the best."""
         visit = self.lattice.visit(node)
         self.evaluated += 1
+        self._visited[node] = _Seen(visit.bound, visit.unavoidable)
         (self._hopeless if visit.hopeless else self._hopeful).add(node)
         if visit.loss is not None and visit.loss < self.best_loss:
             self.best, self.best_loss = visit, visit.loss
         return visit
 
-    def _last_hopeless(self, node: Node) -> Node:
-        """Go up from a hopeless node, by the cheapest column that leaves it hopeless.
+    def _last_hopeless(self, node: Node) -> Node | None:
+        """The node below which hope ends for good, found by going up from a hopeless one; None where there is hope.
 
-        Below a hopeless node all are, and above a hopeful one nearly none is, so neither is looked at again; nor are
-        nodes whose bound says that they are not the best.
+        At first only where the best may be. A node that is hopeless by far is so because of a few of its columns: it is
+        followed up in the others too, where no node is the best any more, since that rules out more of those below.
         """
-        here = node
-        open_columns = [j for j, level in enumerate(here) if level < self.lattice.top[j]]
-        while open_columns:
-            j = min(open_columns, key=lambda j: self._price(here, j))
-            above = (*here[:j], here[j] + 1, *here[j + 1 :])
-            if not self._is_hopeless(above):
-                open_columns.remove(j)
-                continue
-            here = above
-            if here[j] == self.lattice.top[j]:
-                open_columns.remove(j)
+        open_columns = [j for j, level in enumerate(node) if level < self.lattice.top[j]]
+        here = self._followed(node, open_columns, self.best_loss, self._near)
+        self._near = here is None  # nodes with hope come in a row
+        if here is None or not open_columns:
+            return here
+        seen = self._visited.get(here)
+        if seen is None or seen.unavoidable > _FAR * self.lattice.most_suppressed:
+            here = self._followed(here, open_columns, np.inf, near=True)
         return here
 
+    def _followed(self, here: Node, open_columns: list[int], below: float, near: bool) -> Node | None:
+        """Go up in open columns as long as it stays hopeless and its bound is below; None where there is hope at once.
+
+        The column that brings hope is closed, and the path goes on in the others.
+        """
+        while True:
+            steps = [(-1, here), *self._steps(here, open_columns, below)]
+            count = self._hopeless_steps(steps, near)
+            if count == 0:
+                return None
+            here = steps[count - 1][1]
+            if count == len(steps):
+                return here
+            open_columns.remove(steps[count][0])
+            near = True
+
+    def _hopeless_steps(self, steps: Sequence[tuple[int, Node]], near: bool) -> int:
+        """On how many steps from the first on there is no hope, by halving; from the first one up where hope is near.
+
+        Below a hopeless node all are, and above a hopeful one nearly none is.
+        """
+        begin, end = 0, len(steps)
+        if near:
+            probe = 1
+            while probe <= len(steps) and self._is_hopeless(steps[probe - 1][1]):
+                begin, probe = probe, 2 * probe
+            end = min(probe - 1, end)
+        return bisect_left(steps, True, begin, end, key=lambda step: not self._is_hopeless(step[1]))
+
+    def _steps(self, here: Node, columns: Sequence[int], below: float) -> list[tuple[int, Node]]:
+        """The path up in these columns that is cheapest at each step: the column of each, and the node it leads to."""
+        steps, open_columns = [], [j for j in columns if here[j] < self.lattice.top[j]]
+        while open_columns:
+            j = min(open_columns, key=lambda j: self._price(here, j))
+            here = (*here[:j], here[j] + 1, *here[j + 1 :])
+            if self.lattice.bound(here) >= below:
+                break
+            steps.append((j, here))
+            if here[j] == self.lattice.top[j]:
+                open_columns.remove(j)
+        return steps
+
     def _is_hopeless(self, node: Node) -> bool:
-        if self.lattice.bound(node) >= self.best_loss or self._hopeful.any_below(node):
+        if self._hopeful.any_below(node):
             return False
         return self._hopeless.any_above(node) or self.visit(node).hopeless
 
@@ -189,24 +246,33 @@ class _Looking:
         return Solution(best.node, loss, bound, self.evaluated, best.classes, best.violating)
 
 
-class _Nodes:
-    """A growing set of nodes that can be asked for order."""
+class _Lowest:
+    """A growing set of nodes, of which only the least general matter."""
 
     def __init__(self, columns: int) -> None:
-        self._nodes = np.zeros((64, columns), dtype=np.int64)
-        self._count = 0
+        self._nodes = np.zeros((0, columns), dtype=np.int64)
 
     def add(self, node: Node) -> None:
         """Add a node."""
-        if self._count == len(self._nodes):
-            self._nodes = np.concatenate([self._nodes, np.zeros_like(self._nodes)])
-        self._nodes[self._count] = node
-        self._count += 1
+        if not self.any_below(node):
+            above = (self._nodes >= node).all(axis=1)
+            self._nodes = np.concatenate([self._nodes[~above], [node]])
 
     def any_below(self, node: Node) -> bool:
         """Whether one of them is nowhere more general."""
-        return bool(np.any(np.all(self._nodes[: self._count] <= node, axis=1)))
+        return bool((self._nodes <= node).all(axis=1).any())
+
+
+class _Highest:
+    """A growing set of nodes, of which only the most general matter."""
+
+    def __init__(self, columns: int) -> None:
+        self._turned = _Lowest(columns)
+
+    def add(self, node: Node) -> None:
+        """Add a node."""
+        self._turned.add(tuple(-level for level in node))
 
     def any_above(self, node: Node) -> bool:
         """Whether one of them is nowhere less general."""
-        return bool(np.any(np.all(self._nodes[: self._count] >= node, axis=1)))
+        return self._turned.any_below(tuple(-level for level in node))
