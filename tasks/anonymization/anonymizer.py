@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from tasks.anonymization import coding, counting, deciding, hierarchies, longitudinal, releasing, transforming
 from tasks.anonymization.account import Anonymization
-from tasks.anonymization.classes import Histogram, merged_histogram
 from tasks.anonymization.counting import Counted
 from tasks.anonymization.criteria import Criterion, Secret, build
+from tasks.anonymization.histograms import Histogram, merged_histogram
 from tasks.anonymization.plan import Plan
 from tasks.anonymization.releasing import Carried, integers_where_whole
 from tasks.anonymization.rounding import Rounding, multiples

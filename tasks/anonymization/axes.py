@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.anonymization.classes import compiled
 from tasks.anonymization.hierarchies import ANY, Hierarchy, Label, number
+from tasks.common.compiling import compiled
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, Intervals
 from tasks.common.policy import Column, Kind
 

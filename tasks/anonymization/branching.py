@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.anonymization.classes import Tuples, compiled
+from tasks.anonymization.classes import Tuples
 from tasks.anonymization.hierarchies import Hierarchy
 from tasks.anonymization.rollup import Node
+from tasks.common.compiling import compiled
 
 # Groups are counted in a table of groups times labels; where it would be larger than this, a column stays as it is.
 _LARGEST_TABLE = 1 << 24

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.anonymization import population
-from tasks.anonymization.classes import Histogram, Tuples, merged_histogram
+from tasks.anonymization.classes import Tuples
 from tasks.anonymization.grouping import Dictionary, Grouping, order_of
+from tasks.anonymization.histograms import Histogram, merged_histogram
 from tasks.common.errors import PolicyError
 from tasks.common.streaming import Rows
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.anonymization import axes, cell_suppression, losses, microaggregation, mondrian
-from tasks.anonymization.classes import Tuples, compiled, pack_below, rank
+from tasks.anonymization.classes import Tuples, pack_below, rank
 from tasks.anonymization.counting import Numbers
 from tasks.anonymization.criteria import Criterion
 from tasks.anonymization.hierarchies import ANY, Hierarchy
@@ -17,6 +17,7 @@ from tasks.anonymization.plan import Plan
 from tasks.anonymization.recoding import Recoded, subset
 from tasks.anonymization.releasing import Labelling
 from tasks.anonymization.search import Solution, search
+from tasks.common.compiling import compiled
 from tasks.common.errors import ThresholdNotReached
 from tasks.common.policy import Policy
 from tasks.common.recoding_forms import Method

@@ -11,7 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from tasks.anonymization.classes import ROUNDING, Histogram, Tuples, compiled, fewest_rows
+from tasks.anonymization.classes import ROUNDING, Tuples, fewest_rows
+from tasks.anonymization.histograms import Histogram
+from tasks.common.compiling import compiled
 
 
 @dataclass(frozen=True, eq=False)

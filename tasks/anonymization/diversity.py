@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from tasks.anonymization.classes import ROUNDING, Tuples, compiled, fewest_rows
+from tasks.anonymization.classes import ROUNDING, Tuples, fewest_rows
+from tasks.common.compiling import compiled
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization.classes import compiled
+from tasks.common.compiling import compiled
 
 _WORD = 64
 _FIRST_SLOTS = 12

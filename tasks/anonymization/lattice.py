@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.anonymization import losses
-from tasks.anonymization.classes import Tuples, compiled
+from tasks.anonymization.classes import Tuples
 from tasks.anonymization.criteria import Criterion, KAnonymity, judge, split
 from tasks.anonymization.hierarchies import Hierarchy
 from tasks.anonymization.losses import Loss
 from tasks.anonymization.rollup import Node, Rollup
+from tasks.common.compiling import compiled
 
 
 @dataclass(frozen=True)

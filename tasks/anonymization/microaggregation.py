@@ -27,9 +27,10 @@ from tasks.anonymization import axes as axes_
 from tasks.anonymization import mondrian
 from tasks.anonymization.axes import Axes
 from tasks.anonymization.centroids import centroids, modes
-from tasks.anonymization.classes import ROUNDING, Tuples, compiled, merge
+from tasks.anonymization.classes import ROUNDING, Tuples, merge
 from tasks.anonymization.criteria import Criterion, KAnonymity, violating
 from tasks.anonymization.recoding import Recoded, least_people, recoded, stricter, subset
+from tasks.common.compiling import compiled
 
 _BLOCK_TUPLES = 8192
 

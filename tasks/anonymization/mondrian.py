@@ -24,7 +24,7 @@ import numpy as np
 
 from tasks.anonymization import axes as axes_
 from tasks.anonymization.axes import Axes, Grid, Spans, leaves_of
-from tasks.anonymization.classes import ROUNDING, Tuples, compiled, merge
+from tasks.anonymization.classes import ROUNDING, Tuples, merge
 from tasks.anonymization.criteria import Criterion, violating
 from tasks.anonymization.recoding import (
     Recoded,
@@ -35,6 +35,7 @@ from tasks.anonymization.recoding import (
     stricter,
     with_secrets,
 )
+from tasks.common.compiling import compiled
 from tasks.common.errors import PolicyError
 
 _WHOLE = -1

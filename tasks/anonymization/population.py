@@ -14,7 +14,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.stats import poisson
 
-from tasks.anonymization.classes import ROUNDING, Histogram, Tuples, fewest_rows, pack_below, rank
+from tasks.anonymization.classes import ROUNDING, Tuples, fewest_rows, pack_below, rank
+from tasks.anonymization.histograms import Histogram
 from tasks.common.criteria_forms import Estimator
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.anonymization.axes import Labels
-from tasks.anonymization.classes import ROUNDING, Histogram, Tuples, merge, pack_below
+from tasks.anonymization.classes import ROUNDING, Tuples, merge, pack_below
 from tasks.anonymization.criteria import Criterion, Judgement, KAnonymity, judge, split
+from tasks.anonymization.histograms import Histogram
 from tasks.common.errors import ThresholdNotReached
 
 

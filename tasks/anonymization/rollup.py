@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.anonymization.classes import MOST_KEYS, Tuples, compiled, merge, pack_below
+from tasks.anonymization.classes import MOST_KEYS, Tuples, merge, pack_below
 from tasks.anonymization.hierarchies import Hierarchy
+from tasks.common.compiling import compiled
 
 Node = tuple[int, ...]
+# Tuples are merged by these many columns of most labels first.
+_STOPOVER_COLUMNS = 2
 # Classes kept for rolling up, as tuples of all nodes together; one takes about 100 bytes.
 _KEPT_TUPLES = 4_000_000
 
@@ -40,10 +43,13 @@ class Rollup:
         self._shifts = np.cumsum(self._bits) - self._bits
         self._packed = int(self._bits.sum()) < MOST_KEYS.bit_length()
         self._bottom: Node = (0,) * len(hierarchies)
+        self._longest = sorted(range(len(hierarchies)), key=lambda j: -self._sizes[j][0])[:_STOPOVER_COLUMNS]
         self._raising: dict[tuple[int, int, int], np.ndarray] = {}
         self._kept: OrderedDict[Node, _Kept] = OrderedDict()
         self._count = 0
-        self._nodes = np.zeros((64, len(hierarchies)), dtype=np.int64)
+        self._nodes = np.zeros(
+            (len(hierarchies), 64), dtype=np.int64
+        )  # a column each, since numpy compares rows faster
         self._lengths = np.full(64, np.iinfo(np.int64).max)
         self._places: dict[Node, int] = {}
         keys = self._packed_labels(tuples.codes) if self._packed else None
@@ -68,6 +74,9 @@ class Rollup:
         if node in self._kept:
             return self._kept[node].classes
         below_node, below = self._fewest_below(node)
+        if below_node == self._bottom and (stop := self._stopover(node)) not in (node, self._bottom):
+            self.classes(stop)
+            below_node, below = self._fewest_below(node)
         if node == below_node:
             made = below
         elif below.keys is None:
@@ -78,6 +87,10 @@ class Rollup:
             made = _Kept(classes, keys.take(first))
         self._keep(node, made)
         return made.classes
+
+    def _stopover(self, node: Node) -> Node:
+        """The node below that is raised in the columns of most labels only: many nodes lie above it."""
+        return tuple(level if j in self._longest else 0 for j, level in enumerate(node))
 
     def _packed_labels(self, codes: np.ndarray) -> np.ndarray:
         keys = np.zeros(len(codes), dtype=np.int64)
@@ -102,11 +115,12 @@ class Rollup:
         return self._raising[place]
 
     def _fewest_below(self, node: Node) -> tuple[Node, _Kept]:
-        below = np.all(self._nodes[: len(self._places)] <= node, axis=1)
+        count = len(self._places)
+        below = (self._nodes[:, :count] <= np.array(node)[:, None]).all(axis=0)
         if below.any():
-            place = int(np.where(below, self._lengths[: len(below)], np.iinfo(np.int64).max).argmin())
-            found = tuple(int(level) for level in self._nodes[place])
+            place = int(np.where(below, self._lengths[:count], np.iinfo(np.int64).max).argmin())
             if self._lengths[place] < len(self.tuples):
+                found = tuple(self._nodes[:, place].tolist())
                 return found, self._kept[found]
         return self._bottom, self._below_all
 
@@ -118,18 +132,18 @@ class Rollup:
             self._count -= len(dropped.classes)
             self._forget(oldest)
         place = len(self._places)
-        if place == len(self._nodes):
-            self._nodes = np.concatenate([self._nodes, np.zeros_like(self._nodes)])
+        if place == len(self._lengths):
+            self._nodes = np.concatenate([self._nodes, np.zeros_like(self._nodes)], axis=1)
             self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
         self._places[node] = place
-        self._nodes[place], self._lengths[place] = node, len(made.classes)
+        self._nodes[:, place], self._lengths[place] = node, len(made.classes)
 
     def _forget(self, node: Node) -> None:
         """Close the gap that a node leaves in the arrays with their last row."""
         place, last = self._places.pop(node), len(self._places)
         if place != last:
-            moved = tuple(int(level) for level in self._nodes[last])
-            self._nodes[place], self._lengths[place] = self._nodes[last], self._lengths[last]
+            moved = tuple(self._nodes[:, last].tolist())
+            self._nodes[:, place], self._lengths[place] = self._nodes[:, last], self._lengths[last]
             self._places[moved] = place
 
 

@@ -26,7 +26,9 @@ from tasks.anonymization.lattice import Lattice, Visit
 from tasks.anonymization.rollup import Node
 
 # A hopeless node is so by far where this many times as many rows are suppressed below it as may be.
-_FAR = 1.5
+_FAR = 2
+# Columns in which a hopeless node is followed up until hope begins, before it is good enough.
+_CLOSED = 3
 
 
 @dataclass(frozen=True)
@@ -181,18 +183,20 @@ class _Looking:
     def _followed(self, here: Node, open_columns: list[int], below: float, near: bool) -> Node | None:
         """Go up in open columns as long as it stays hopeless and its bound is below; None where there is hope at once.
 
-        The column that brings hope is closed, and the path goes on in the others.
+        The column that brings hope is closed, and the path goes on in the others, for a few columns: the last ones cost
+        more than they rule out.
         """
-        while True:
+        for _ in range(_CLOSED):
             steps = [(-1, here), *self._steps(here, open_columns, below)]
             count = self._hopeless_steps(steps, near)
             if count == 0:
                 return None
             here = steps[count - 1][1]
             if count == len(steps):
-                return here
+                break
             open_columns.remove(steps[count][0])
             near = True
+        return here
 
     def _hopeless_steps(self, steps: Sequence[tuple[int, Node]], near: bool) -> int:
         """On how many steps from the first on there is no hope, by halving; from the first one up where hope is near.
@@ -250,17 +254,17 @@ class _Lowest:
     """A growing set of nodes, of which only the least general matter."""
 
     def __init__(self, columns: int) -> None:
-        self._nodes = np.zeros((0, columns), dtype=np.int64)
+        self._nodes = np.zeros((columns, 0), dtype=np.int64)
 
     def add(self, node: Node) -> None:
         """Add a node."""
         if not self.any_below(node):
-            above = (self._nodes >= node).all(axis=1)
-            self._nodes = np.concatenate([self._nodes[~above], [node]])
+            new = np.array(node)[:, None]
+            self._nodes = np.concatenate([self._nodes[:, ~(self._nodes >= new).all(axis=0)], new], axis=1)
 
     def any_below(self, node: Node) -> bool:
         """Whether one of them is nowhere more general."""
-        return bool((self._nodes <= node).all(axis=1).any())
+        return bool((self._nodes <= np.array(node)[:, None]).all(axis=0).any())
 
 
 class _Highest:

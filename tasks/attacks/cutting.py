@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.attacks.gaps import compiled
 from tasks.attacks.space import Points
+from tasks.common.compiling import compiled
 
 _LEAF_ROWS = 512  # of 64 to 512 the fastest at 100,000 rows: rows are cheaper to measure than bounds of small boxes
 _LIKE = 1e-12

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.attacks.gaps import compiled, fits
+from tasks.attacks.gaps import fits
 from tasks.attacks.neighbours import Secrets
 from tasks.attacks.space import Points, Space
 from tasks.attacks.tree import Boxes, Tree, grow, least_distance, may_fit, measure
+from tasks.common.compiling import compiled
 
 
 def chance_of_own_row(space: Space, known: np.ndarray, company: np.ndarray) -> np.ndarray:

@@ -5,18 +5,10 @@ The definitions are those of tasks.attacks.space.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
 from tasks.attacks.space import Points
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop over arrays, free to run beside others; the machine code is kept beside the module."""
-    return numba.njit(cache=True, nogil=True)(function)
+from tasks.common.compiling import compiled
 
 
 @compiled

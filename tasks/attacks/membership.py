@@ -28,9 +28,10 @@ import pyarrow as pa
 
 from tasks.attacks import fitting, neighbours, shadow, space
 from tasks.attacks.adversary import Adversary, Method
-from tasks.attacks.gaps import compiled, number_gap
+from tasks.attacks.gaps import number_gap
 from tasks.attacks.risk import Stratum, Trials, success_rate
 from tasks.attacks.targets import Targets
+from tasks.common.compiling import compiled
 from tasks.common.policy import Policy
 
 DECISION_RATE = 0.01

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.attacks.gaps import compiled, distance, fits
+from tasks.attacks.gaps import distance, fits
 from tasks.attacks.space import Points, Space
 from tasks.attacks.tree import Boxes, Tree, grow, least_distance, may_fit, measure
+from tasks.common.compiling import compiled
 
 _TIE = 1e-6
 _CHUNK = 256

@@ -23,7 +23,7 @@ from scipy.special import gammaln
 
 from tasks.attacks import space
 from tasks.attacks.adversary import Adversary, Method
-from tasks.attacks.gaps import compiled
+from tasks.common.compiling import compiled
 from tasks.common.policy import Policy
 
 FACTS = 3  # columns of a multivariate predicate, as in the paper's experiments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.attacks.gaps import compiled
+from tasks.common.compiling import compiled
 
 # With more parts than this the limit of k - 1 rows in a part says next to nothing.
 _MOST_PARTS = 8

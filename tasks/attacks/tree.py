@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.attacks.cutting import split, spread_of
-from tasks.attacks.gaps import compiled
 from tasks.attacks.space import Points
+from tasks.common.compiling import compiled
 
 _ABSENT = 9.0
 _BITS = 64

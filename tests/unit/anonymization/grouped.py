@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.anonymization.classes import Histogram, Tuples, merged_histogram, pack_below, rank
+from tasks.anonymization.classes import Tuples, pack_below, rank
+from tasks.anonymization.histograms import Histogram, merged_histogram
 
 
 def group(

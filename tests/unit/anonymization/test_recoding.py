@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from pycanon import anonymity
 
 from tasks.anonymization import microaggregation, mondrian, recoding
-from tasks.anonymization.classes import Histogram, Tuples
+from tasks.anonymization.classes import Tuples
 from tasks.anonymization.closeness import EqualDistance, TCloseness
 from tasks.anonymization.criteria import KAnonymity
 from tasks.anonymization.diversity import EntropyDiversity
+from tasks.anonymization.histograms import Histogram
 from tasks.anonymization.population import KMap, with_population
 from tasks.anonymization.reidentification_risk import Average, AverageRisk
 from tasks.common.errors import ThresholdNotReached
