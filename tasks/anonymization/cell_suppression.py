@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -48,7 +47,7 @@ def recode(
     trees = list(zip(hierarchies, levels, strict=True))
     codes = np.stack([tree.codes[level][tuples.codes[:, j]] for j, (tree, level) in enumerate(trees)], axis=1)
     sizes = [len(tree.labels[level]) for tree, level in trees]
-    classes, of_tuple, _ = merge(replace(tuples, codes=codes.astype(np.int32)), *pack_below(list(codes.T), sizes))
+    classes, of_tuple, _ = merge(tuples.with_codes(codes.astype(np.int32)), *pack_below(list(codes.T), sizes))
     hidden = _hidden(classes, sizes, criteria)[of_tuple]
     loss = np.stack([tree.loss[level][tuples.codes[:, j]] for j, (tree, level) in enumerate(trees)], axis=1)
     names, any_codes = _with_any([tree.labels[level] for tree, level in trees], hidden)

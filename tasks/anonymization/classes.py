@@ -12,7 +12,7 @@ class that reaches k this way holds at least k people.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: 2^64 
 class Tuples:
     """n distinct combinations of the q quasi-identifiers: of leaves, or of labels once they were merged.
 
-    codes:  int32 (n, q), leaf codes by column; of merged tuples those of one of them, which has the same labels.
+    leaves: int32 (m, q), leaf codes by column; place: int32 (n,), the row of each tuple there, if it is not its own. Of
+    merged tuples it is that of one of them, which has the same labels.
     rows:   int64 (n,), rows with the combination.
     people: float64 (n,), at most the number of people with it.
     secrets: by sensitive column the histogram of its values in each tuple.
@@ -42,14 +43,24 @@ class Tuples:
     of the population, so tuples may have no rows but people in the population.
     """
 
-    codes: np.ndarray
+    leaves: np.ndarray
     rows: np.ndarray
     people: np.ndarray
     secrets: Mapping[str, Histogram]
     population: np.ndarray | None = None
+    place: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Leaf codes of each tuple, int32 (n, q); gathered where tuples were merged, since most are never asked for."""
+        return self.leaves if self.place is None else self.leaves.take(self.place, axis=0)
+
+    def with_codes(self, codes: np.ndarray) -> Tuples:
+        """The same with other leaf codes, int32 (n, q)."""
+        return replace(self, leaves=codes, place=None)
 
     def distinct_secrets(self, column: str) -> np.ndarray:
         """How many different values of a sensitive column each tuple has, int64 (n,)."""
@@ -155,7 +166,8 @@ def merge(tuples: Tuples, keys: np.ndarray, span: int) -> tuple[Tuples, np.ndarr
     rows, people = _added_up(of_tuple, count, tuples.rows), _added_up(of_tuple, count, tuples.people)
     population = None if tuples.population is None else _added_up(of_tuple, count, tuples.population)
     secrets = MergedSecrets(tuples.secrets, of_tuple, count) if tuples.secrets else {}
-    return Tuples(tuples.codes.take(first, axis=0), rows, people, secrets, population), of_tuple, first
+    place = first if tuples.place is None else tuples.place.take(first)
+    return Tuples(tuples.leaves, rows, people, secrets, population, place), of_tuple, first
 
 
 @compiled

@@ -198,7 +198,7 @@ def with_population(table: Counted, everybody: Counted, people: np.ndarray) -> C
         for found, into, counted in zip(codes, met, (table, everybody), strict=True):
             found[:, j] = place[into[counted.tuples.codes[:, j]]]
     sizes = [len(values) for values in leaves.values()]
-    tuples = replace(table.tuples, codes=codes[0])
+    tuples = table.tuples.with_codes(codes[0])
     nobody = replace(tuples, people=np.zeros(len(tuples)))
     there = population.with_population(nobody, codes[1], people, sizes).population
     if there is None or (there[: len(tuples)] < tuples.people - 1e-6).any():

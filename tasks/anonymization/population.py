@@ -8,7 +8,7 @@ tuples, which may have people in the population and no rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -38,14 +38,8 @@ def with_population(tuples: Tuples, codes: np.ndarray, people: np.ndarray, sizes
         )
         for name, histogram in tuples.secrets.items()
     }
-    return replace(
-        tuples,
-        codes=together[first],
-        rows=np.append(tuples.rows, np.zeros(absent, dtype=np.int64)),
-        people=people_here,
-        secrets=secrets,
-        population=population,
-    )
+    rows = np.append(tuples.rows, np.zeros(absent, dtype=np.int64))
+    return Tuples(together[first], rows, people_here, secrets, population)
 
 
 def living(classes: Tuples) -> np.ndarray:

@@ -65,7 +65,7 @@ def recoded(
     """
     order = np.argsort(source, kind="stable")
     source, rows, codes, loss = source[order], rows[order], codes[order].astype(np.int32), loss[order]
-    parts = replace(fragments(tuples, source, rows), codes=codes)
+    parts = fragments(tuples, source, rows).with_codes(codes)
     classes, of_fragment, _ = merge(parts, *pack_below(list(codes.T), [len(column) for column in labels]))
     total = int(rows.sum())
     judgement = _judged(classes, criteria, int(suppression * total + 1e-9))

@@ -19,7 +19,7 @@ from tasks.common.compiling import compiled
 Node = tuple[int, ...]
 # Tuples are merged by these many columns of most labels first.
 _STOPOVER_COLUMNS = 2
-# Classes kept for rolling up, as tuples of all nodes together; one takes about 100 bytes.
+# Classes kept for rolling up, as tuples of all nodes together; one takes about 70 bytes.
 _KEPT_TUPLES = 4_000_000
 
 
@@ -121,6 +121,7 @@ class Rollup:
             place = int(np.where(below, self._lengths[:count], np.iinfo(np.int64).max).argmin())
             if self._lengths[place] < len(self.tuples):
                 found = tuple(self._nodes[:, place].tolist())
+                self._kept.move_to_end(found)
                 return found, self._kept[found]
         return self._bottom, self._below_all
 
