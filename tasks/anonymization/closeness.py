@@ -26,8 +26,8 @@ class Distance(Protocol):
         """Shares of the secrets in the table, float64 (m,)."""
         ...
 
-    def of(self, histogram: Histogram) -> np.ndarray:
-        """Earth mover's distance of each class, float64 (classes,); 0 of an empty one."""
+    def of(self, histogram: Histogram, left_out: np.ndarray | None = None) -> np.ndarray:
+        """Earth mover's distance of each class, float64 (classes,); 0 where it is empty or left out, bool (classes,)."""
         ...
 
     def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:
@@ -41,9 +41,9 @@ class EqualDistance:
 
     overall: np.ndarray
 
-    def of(self, histogram: Histogram) -> np.ndarray:
+    def of(self, histogram: Histogram, left_out: np.ndarray | None = None) -> np.ndarray:
         """See Distance."""
-        return _equal(histogram.starts, histogram.codes, histogram.counts, self.overall)
+        return _equal(histogram.starts, histogram.codes, histogram.counts, _none_of(histogram, left_out), self.overall)
 
     def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:
         """See Distance. Of m people kept, at most min(n_i, m p_i) with secret i agree with the table, and the sum over
@@ -70,9 +70,10 @@ class OrderedDistance:
         cumulative = np.cumsum(in_order)
         return cumulative, np.append(0.0, np.cumsum(cumulative))
 
-    def of(self, histogram: Histogram) -> np.ndarray:
+    def of(self, histogram: Histogram, left_out: np.ndarray | None = None) -> np.ndarray:
         """See Distance."""
-        return _ordered(histogram.starts, histogram.codes, histogram.counts, self.place, *self._cumulative)
+        none = _none_of(histogram, left_out)
+        return _ordered(histogram.starts, histogram.codes, histogram.counts, none, self.place, *self._cumulative)
 
     def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:  # noqa: ARG002
         """See Distance."""
@@ -100,10 +101,10 @@ class HierarchicalDistance:
                 parents[begins[level] + labels] = begins[level + 1] + self.levels[level + 1]
         return begins, parents, shares
 
-    def of(self, histogram: Histogram) -> np.ndarray:
+    def of(self, histogram: Histogram, left_out: np.ndarray | None = None) -> np.ndarray:
         """See Distance."""
-        leaves = self.levels[0].astype(np.int64)
-        return _hierarchical(histogram.starts, histogram.codes, histogram.counts, leaves, *self._tree)
+        leaves, none = self.levels[0].astype(np.int64), _none_of(histogram, left_out)
+        return _hierarchical(histogram.starts, histogram.codes, histogram.counts, none, leaves, *self._tree)
 
     def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:  # noqa: ARG002
         """See Distance."""
@@ -135,10 +136,10 @@ class TCloseness:
         """Classes farther than t from the table."""
         return self.judged(classes)[0]
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion."""
         histogram = classes.secrets[self.column]
-        distances = self.distance.of(histogram)
+        distances = self.distance.of(histogram, settled)
         violated = distances > self.t + ROUNDING
         lost = self.distance.lost(histogram, distances, self.t)
         return violated, fewest_rows(classes, violated, classes.people * lost)
@@ -149,11 +150,19 @@ class TCloseness:
         return f"{self.t:g}-closeness of {self.column} ({name} distance)"
 
 
+def _none_of(histogram: Histogram, left_out: np.ndarray | None) -> np.ndarray:
+    return np.zeros(len(histogram.starts) - 1, dtype=np.bool_) if left_out is None else left_out
+
+
 @compiled
-def _equal(starts: np.ndarray, codes: np.ndarray, counts: np.ndarray, overall: np.ndarray) -> np.ndarray:
+def _equal(
+    starts: np.ndarray, codes: np.ndarray, counts: np.ndarray, left_out: np.ndarray, overall: np.ndarray
+) -> np.ndarray:
     """A secret that a class lacks differs by its share p; these sum to 1 less the p of those that it has."""
     distances = np.zeros(len(starts) - 1)
     for number in range(len(distances)):
+        if left_out[number]:
+            continue
         people = counts[starts[number] : starts[number + 1]].sum()
         if people > 0:
             total = 1.0
@@ -169,6 +178,7 @@ def _ordered(
     starts: np.ndarray,
     codes: np.ndarray,
     counts: np.ndarray,
+    left_out: np.ndarray,
     place: np.ndarray,
     cumulative: np.ndarray,
     running: np.ndarray,
@@ -180,7 +190,7 @@ def _ordered(
     for number in range(len(distances)):
         begin, end = starts[number], starts[number + 1]
         people = counts[begin:end].sum()
-        if people == 0 or size < 2:
+        if people == 0 or size < 2 or left_out[number]:
             continue
         places = np.empty(end - begin, dtype=np.int64)
         for entry in range(begin, end):
@@ -204,6 +214,7 @@ def _hierarchical(
     starts: np.ndarray,
     codes: np.ndarray,
     counts: np.ndarray,
+    left_out: np.ndarray,
     leaves: np.ndarray,
     begins: np.ndarray,
     parents: np.ndarray,
@@ -217,6 +228,8 @@ def _hierarchical(
     plus, minus = np.zeros(len(shares)), np.zeros(len(shares))
     touched, above = np.empty(begins[1], dtype=np.int64), np.empty(begins[1], dtype=np.int64)
     for number in range(len(distances)):
+        if left_out[number]:
+            continue
         people, here = counts[starts[number] : starts[number + 1]].sum(), 0
         for entry in range(starts[number], starts[number + 1]):
             node = leaves[codes[entry]]

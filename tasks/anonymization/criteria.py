@@ -66,8 +66,11 @@ class ClassCriterion(Protocol):
         """bool (c,), true for classes that do not satisfy it."""
         ...
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
-        """The same, and float64 (c,): rows of each class that are suppressed in every node below, and in this one."""
+    def judged(self, classes: Tuples, settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and float64 (c,): rows of each class that are suppressed in every node below, and in this one.
+
+        settled: bool (c,), classes all of whose rows are anyway; what is said of these does not matter.
+        """
         ...
 
     def describe(self) -> str:
@@ -117,7 +120,7 @@ class KAnonymity:
         """Classes of fewer than k people."""
         return classes.people < self.k - ROUNDING
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion; no part of a violating class can be kept."""
         violated = self.violated(classes)
         return violated, np.where(violated, classes.rows, 0)
@@ -168,7 +171,7 @@ def judge(criteria: Split, classes: Tuples, most_suppressed: int, place: Callabl
     by_class, by_table = criteria
     bad, unavoidable = classes.rows == 0, np.zeros(len(classes))
     for criterion in by_class:
-        violated, rows = criterion.judged(classes)
+        violated, rows = criterion.judged(classes, unavoidable >= classes.rows)
         bad, unavoidable = bad | violated, np.maximum(unavoidable, rows)
         least = float(unavoidable.sum())
         if least > most_suppressed:

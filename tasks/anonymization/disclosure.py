@@ -43,7 +43,7 @@ class BetaLikeness:
         """Classes in which some secret is too frequent."""
         return self.judged(classes)[0]
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion."""
         excess = _excess(classes.secrets[self.column], self.caps)
         violated = excess > 0
@@ -72,7 +72,7 @@ class DeltaDisclosure:
         """Classes in which the share of some secret is too far from that in the table."""
         return self.judged(classes)[0]
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion."""
         histogram = classes.secrets[self.column]
         furthest = _log_ratios(histogram.starts, histogram.codes, histogram.counts, self.overall)

@@ -29,7 +29,7 @@ class DistinctDiversity:
         """Classes with fewer than l different values of the column."""
         return classes.distinct_secrets(self.column) < self.l
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion; no part of a violating class can be kept."""
         violated = self.violated(classes)
         return violated, np.where(violated, classes.rows, 0)
@@ -56,7 +56,7 @@ class EntropyDiversity:
         """Classes with less entropy than l equally frequent secrets."""
         return self.judged(classes)[0]
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion."""
         histogram = classes.secrets[self.column]
         entropy = _entropies(histogram.starts, histogram.counts)
@@ -87,7 +87,7 @@ class RecursiveDiversity:
         """Classes whose most frequent secret is too frequent; classes of fewer than l secrets are among them."""
         return self.judged(classes)[0]
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion."""
         histogram = classes.secrets[self.column]
         excess = _recursive_excess(histogram.starts, histogram.counts, self.c, self.l)

@@ -62,7 +62,7 @@ class KMap:
         """Classes that fewer than k people of the population are in."""
         return living(classes) < self.k - ROUNDING
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion; no part of a violating class can be kept."""
         violated = self.violated(classes)
         return violated, np.where(violated, classes.rows, 0)
@@ -88,7 +88,7 @@ class EstimatedKMap:
         """Classes of fewer people of the table than would be surprising for fewer than k in the population."""
         return classes.people < self.enough - ROUNDING
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion; no part of a violating class can be kept."""
         violated = self.violated(classes)
         return violated, np.where(violated, classes.rows, 0)
@@ -133,7 +133,7 @@ class DeltaPresence:
         people = living(classes)
         return (classes.people > self.most * people + ROUNDING) | (classes.people < self.least * people - ROUNDING)
 
-    def judged(self, classes: Tuples) -> tuple[np.ndarray, np.ndarray]:
+    def judged(self, classes: Tuples, _settled: np.ndarray | None = None, /) -> tuple[np.ndarray, np.ndarray]:
         """See ClassCriterion."""
         violated = self.violated(classes)
         fewest = fewest_rows(classes, violated, classes.people - self.most * living(classes))

@@ -20,7 +20,7 @@ Node = tuple[int, ...]
 # Tuples are merged by these many columns of most labels first.
 _STOPOVER_COLUMNS = 2
 # Classes kept for rolling up, as tuples of all nodes together; one takes about 70 bytes.
-_KEPT_TUPLES = 4_000_000
+_KEPT_TUPLES = 2_000_000
 
 
 @dataclass(frozen=True)
