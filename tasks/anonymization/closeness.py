@@ -27,7 +27,7 @@ class Distance(Protocol):
         ...
 
     def of(self, histogram: Histogram, left_out: np.ndarray | None = None) -> np.ndarray:
-        """Earth mover's distance of each class, float64 (classes,); 0 where it is empty or left out, bool (classes,)."""
+        """Earth mover's distance of each class, float64 (classes,); 0 if it is empty or left out, bool (classes,)."""
         ...
 
     def lost(self, histogram: Histogram, distances: np.ndarray, t: float) -> np.ndarray:
