@@ -80,7 +80,7 @@ def anonymize(
         progress.say("counting")
         original, persons = holdout.limited(InFile(source, rules), rules)
         rows = anonymizer.source(original, rules, key_file.read(key) if key else None)
-        counted = anonymizer.count(rows, persons, rules.criteria.secrets, cores=len(os.sched_getaffinity(0)))
+        counted = anonymizer.count(rows, persons, rules.criteria.secrets, parts=len(os.sched_getaffinity(0)))
         progress.say("searching for the best generalization, and writing")
         rng = generator(rules.seed, "anonymize")
         account = anonymizer.write(rows, counted, first_plan(rules), rng, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tasks.anonymization import coding, counting, deciding, hierarchies, longitudinal, releasing, transforming
 from tasks.anonymization.account import Anonymization
-from tasks.anonymization.counting import Counted
+from tasks.anonymization.counting import Asked, Counted
 from tasks.anonymization.criteria import Criterion, Secret, build
 from tasks.anonymization.histograms import Histogram, merged_histogram
 from tasks.anonymization.plan import Plan
@@ -29,6 +29,9 @@ from tasks.common.streaming import InFile, InMemory, Rows
 from tasks.common.table import open_table
 
 _REMOVED = (Role.DIRECT, Role.DROP)
+
+# Counts parts of a table, in their order.
+CountEach = Callable[[Sequence[Rows], Asked], Sequence[Counted]]
 
 
 @dataclass(frozen=True)
@@ -90,29 +93,42 @@ def anonymize(
     return from_counted(rows, count(rows, persons), plan, rng)
 
 
-def count(rows: Source, persons: np.ndarray | None, secrets: Sequence[str] | None = None, cores: int = 1) -> Counted:
+def count(
+    rows: Source,
+    persons: np.ndarray | None,
+    secrets: Sequence[str] | None = None,
+    parts: int = 1,
+    each: CountEach | None = None,
+) -> Counted:
     """What every plan of a policy needs to know of a table; counted once, used for each.
 
-    cores: threads that count parts of the table, whose counts are then merged; the result does not depend on it.
+    parts: so many parts of the table are counted apart at most, and their counts merged; the result does not depend on
+    it. each: counts parts; threads of this process if not given.
     secrets: columns that criteria may be about; all sensitive ones if not given. One with as many values as rows takes
     memory for each of them.
     """
     policy = rows.policy
     others = [name for name in policy.released if name not in policy.quasi]
     numeric = [name for name in others if policy.columns[name].kind is Kind.NUMERIC]
-    wanted = policy.sensitive if secrets is None else secrets
+    asked = Asked(tuple(policy.quasi), tuple(policy.sensitive if secrets is None else secrets), tuple(numeric))
     # Who has rows in several parts is only known to who sees all of them.
-    parts = rows.rows.parts(cores) if cores > 1 and persons is None else [rows.rows]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        counts = list(pool.map(lambda part: counting.count(part, policy.quasi, wanted, numeric, persons), parts))
-    counted = counts[0] if len(counts) == 1 else counting.merge(counts)
+    apart = rows.rows.parts(parts) if parts > 1 and persons is None else [rows.rows]
+    if len(apart) == 1:
+        counted = counting.count(rows.rows, asked, persons)
+    else:
+        counted = counting.merge((each or _in_threads)(apart, asked))
     population = policy.criteria.population
     return counted if population is None else _with_population(counted, population, policy)
 
 
+def _in_threads(parts: Sequence[Rows], asked: Asked) -> list[Counted]:
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return list(pool.map(lambda part: counting.count(part, asked), parts))
+
+
 def _with_population(counted: Counted, file: PopulationFile, policy: Policy) -> Counted:
     rows = source(InFile(open_table(file.path), policy.model_copy(update={"exclude": {}})), policy).rows
-    everybody = counting.count(rows, policy.quasi)
+    everybody = counting.count(rows, Asked(tuple(policy.quasi)))
     people = everybody.tuples.people
     if file.count is not None:
         stand_for = open_table(file.path).read([file.count])[file.count].cast(pa.float64()).to_numpy()

@@ -104,19 +104,23 @@ class Counted:
         return replace(self, leaves=leaves, tuples=tuples), into
 
 
-def count(
-    rows: Rows,
-    quasi: Sequence[str],
-    secrets: Sequence[str] = (),
-    numeric: Sequence[str] = (),
-    persons: np.ndarray | None = None,
-) -> Counted:
+@dataclass(frozen=True)
+class Asked:
+    """What is to be known of a table: its quasi-identifiers, of which sensitive columns histograms are to be kept, and
+    of which numeric ones it is asked whether all their values are integers."""
+
+    quasi: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+
+
+def count(rows: Rows, asked: Asked, persons: np.ndarray | None = None) -> Counted:
     """Count rows by their quasi-identifiers.
 
-    secrets: columns to keep histograms of. numeric: columns to ask whether all their values are integers.
     persons: int64 (rows,), who is behind each row; None where each row is a person of its own. With persons, 12 bytes
     of each row are held in memory while people are counted.
     """
+    quasi, secrets, numeric = asked.quasi, asked.secrets, asked.numeric
     columns = list(dict.fromkeys([*quasi, *secrets, *numeric]))
     encoded = {*quasi, *secrets}
     dictionaries = {name: Dictionary() for name in encoded}

@@ -55,21 +55,27 @@ def step(name: str, cache: CachePolicy = BY_CONTENT) -> Callable[[Callable[P, R]
     """
 
     def wrap(function: Callable[P, R]) -> Task[P, R]:
-        @functools.wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                return function(*args, **kwargs)
-            except SecuredError:
-                raise
-            except Exception as error:
-                if os.environ.get("SECURED_DEBUG") == "1":
-                    raise
-                raise RunFailed(f"step {name}: {_place(error)}") from None
-
         made = task(name=name, cache_policy=cache, persist_result=True, result_serializer="json", retries=0)
-        return made(guarded)
+        return made(silent(name, function))
 
     return wrap
+
+
+def silent(name: str, function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, silent about values in the errors that it raises: those of `step`."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except SecuredError:
+            raise
+        except Exception as error:
+            if os.environ.get("SECURED_DEBUG") == "1":
+                raise
+            raise RunFailed(f"step {name}: {_place(error)}") from None
+
+    return guarded
 
 
 def store() -> Store:

@@ -59,8 +59,8 @@ class Table(Value):
 
     @property
     def row_groups(self) -> int:
-        """In how many pieces the file can be read apart; 1 for CSV, and for a selection of rows."""
-        return _parquet(self.path).num_row_groups if self.selection is None and _is_parquet(self.path) else 1
+        """In how many pieces the file can be read apart; 1 for CSV."""
+        return _parquet(self.path).num_row_groups if _is_parquet(self.path) else 1
 
     def batches(
         self, columns: list[str], size: int, encoded: Collection[str] = (), groups: range | None = None

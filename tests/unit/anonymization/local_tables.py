@@ -42,7 +42,8 @@ def table_of(rows, types=None):
 
 def counted(table, policy=POLICY, persons=None, secrets=None):
     """The tuples of a table, its axes, hierarchies, and the tuple of each row."""
-    found = counting.count(InMemory(table), policy.quasi, policy.sensitive if secrets is None else secrets, [], persons)
+    asked = counting.Asked(tuple(policy.quasi), tuple(policy.sensitive if secrets is None else secrets))
+    found = counting.count(InMemory(table), asked, persons)
     trees = {n: hierarchies.build(n, policy.columns[n], leaves.to_pylist()) for n, leaves in found.leaves.items()}
     return found.tuples, axes.by_name(policy.columns, trees), trees, found.of_row.read(0, table.num_rows)
 

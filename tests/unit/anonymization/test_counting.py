@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.anonymization import counting
-from tasks.anonymization.counting import count, merge
+from tasks.anonymization.counting import Asked, count, merge
 from tasks.anonymization.grouping import Grouping
 from tasks.common import streaming
 from tasks.common.streaming import InMemory
@@ -45,11 +45,14 @@ def contents(counted):
     return found
 
 
+ASKED = Asked(("city", "age"), ("result",), ("age",))
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, st.integers(1, 7))
 def test_batches_count_what_pandas_counts(monkeypatch, rows, size):
     monkeypatch.setattr(streaming, "BATCH_ROWS", size)
-    counted = count(InMemory(table(rows)), ["city", "age"], ["result"])
+    counted = count(InMemory(table(rows)), Asked(("city", "age"), ("result",)))
     frame = pd.DataFrame(rows, columns=["city", "age", "result"]).astype(object).where(lambda f: f.notna(), "missing")
     by_tuple = frame.groupby(["city", "age"]).size().to_dict()
     by_secret = frame.groupby(["city", "age", "result"]).size().to_dict()
@@ -66,7 +69,7 @@ def test_batches_count_what_pandas_counts(monkeypatch, rows, size):
 @given(ROWS, st.integers(1, 5))
 def test_the_number_of_each_row_is_that_of_its_tuple(rows, parts):
     frame = table(rows)
-    counted = count(InMemory(frame), ["city", "age"])
+    counted = count(InMemory(frame), Asked(("city", "age")))
     number = counted.of_row.read(0, len(rows))
     leaves = [counted.leaves[name].to_pylist() for name in ("city", "age")]
     seen = [(leaves[0][counted.tuples.codes[n, 0]], leaves[1][counted.tuples.codes[n, 1]]) for n in number]
@@ -78,8 +81,8 @@ def test_the_number_of_each_row_is_that_of_its_tuple(rows, parts):
 def test_parts_merge_to_the_whole(rows, parts):
     frame = table(rows)
     pieces = [frame.take(pa.array(p)) for p in np.array_split(np.arange(len(rows)), parts) if len(p)]
-    merged = merge([count(InMemory(piece), ["city", "age"], ["result"], ["age"]) for piece in pieces])
-    whole = count(InMemory(frame), ["city", "age"], ["result"], ["age"])
+    merged = merge([count(InMemory(piece), ASKED) for piece in pieces])
+    whole = count(InMemory(frame), ASKED)
     assert contents(merged) == contents(whole)
     assert merged.leaves == whole.leaves
     assert np.array_equal(merged.tuples.codes, whole.tuples.codes)
@@ -91,9 +94,9 @@ def test_parts_merge_to_the_whole(rows, parts):
 @given(ROWS)
 def test_fewer_columns_count_as_if_counted_without_them(rows):
     frame = table(rows)
-    fewer, into = count(InMemory(frame), ["city", "age"], ["result"]).without(["city"])
-    assert contents(fewer) == contents(count(InMemory(frame.select(["age", "result"])), ["age"], ["result"]))
-    assert len(into) == len(count(InMemory(frame), ["city", "age"]).tuples)
+    fewer, into = count(InMemory(frame), Asked(("city", "age"), ("result",))).without(["city"])
+    assert contents(fewer) == contents(count(InMemory(frame.select(["age", "result"])), Asked(("age",), ("result",))))
+    assert len(into) == len(count(InMemory(frame), Asked(("city", "age"))).tuples)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60), st.sets(st.integers(0, 3)))
@@ -119,7 +122,7 @@ def test_sixty_columns_need_several_words_and_keep_apart_what_differs():
     columns = {f"c{j}": rng.integers(0, 40, 3000).astype(str) for j in range(60)}
     frame = pa.table(columns)
     doubled = pa.concat_tables([frame, frame.slice(0, 500)])
-    counted = count(InMemory(doubled), list(columns))
+    counted = count(InMemory(doubled), Asked(tuple(columns)))
     assert len(counted.tuples) == len(pd.DataFrame(columns).drop_duplicates()) == 3000
     assert counted.tuples.rows.sum() == 3500
     assert sorted(counted.tuples.rows.tolist()) == [1] * 2500 + [2] * 500
@@ -128,7 +131,8 @@ def test_sixty_columns_need_several_words_and_keep_apart_what_differs():
 def test_a_million_distinct_values_in_one_column_are_a_million_tuples():
     values = np.random.default_rng(2).permutation(1_000_000)
     counted = count(
-        InMemory(pa.table({"id": values.astype(float), "sex": np.where(values % 2, "f", "m")})), ["id", "sex"]
+        InMemory(pa.table({"id": values.astype(float), "sex": np.where(values % 2, "f", "m")})),
+        Asked(("id", "sex")),
     )
     assert len(counted.tuples) == 1_000_000
     assert (counted.tuples.rows == 1).all()
@@ -160,4 +164,4 @@ def test_numbers_of_many_rows_lie_in_a_file_and_read_the_same(monkeypatch):
 
 def test_columns_of_integers_are_told_from_others():
     frame = pa.table({"a": ["x"] * 3, "n": [1.0, None, 3.0], "f": [1.0, 2.5, 3.0]})
-    assert count(InMemory(frame), ["a"], [], ["n", "f"]).whole == {"n"}
+    assert count(InMemory(frame), Asked(("a",), numeric=("n", "f"))).whole == {"n"}

@@ -126,7 +126,7 @@ def test_threads_that_share_a_file_count_what_one_counts(tmp_path):
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=400)
     rows = anonymizer.source(InFile(open_table(tmp_path / "t.parquet"), POLICY), POLICY)
     assert len(rows.rows.parts(3)) == 3
-    one, three = (anonymizer.count(rows, None, cores=cores) for cores in (1, 3))
+    one, three = (anonymizer.count(rows, None, parts=parts) for parts in (1, 3))
     assert np.array_equal(one.tuples.codes, three.tuples.codes)
     assert np.array_equal(one.tuples.rows, three.tuples.rows)
     assert np.array_equal(one.of_row.read(0, 3000), three.of_row.read(0, 3000))
