@@ -55,5 +55,13 @@ class Candidates:
         above = self._bounds[tuple(slice(place, None) for place in self._place(node))]
         np.maximum(above, bound, out=above)
 
+    def raise_below(self, node: Node, terms: Sequence[np.ndarray]) -> None:
+        """Nodes nowhere more general lose the sum of their columns' terms at least, by level up to the node's."""
+        least = np.zeros(())
+        for levels, low in zip(terms, self._floor, strict=True):
+            least = least[..., None] + levels[low:]
+        below = self._bounds[tuple(slice(None, place + 1) for place in self._place(node))]
+        np.maximum(below, least, out=below)
+
     def _place(self, node: Node) -> Node:
         return tuple(level - low for level, low in zip(node, self._floor, strict=True))

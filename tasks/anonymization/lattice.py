@@ -60,7 +60,7 @@ class Lattice:
         self.floor: Node = tuple(floor or [0] * len(hierarchies))
         self.top: Node = tuple(hierarchy.levels - 1 for hierarchy in hierarchies)
         self._shares = losses.normalized(weights)
-        self._starts, self._cells, self._raw_means = self._tables()
+        self._starts, self._cells, self._raw_means, self._gaps = self._tables()
         self._rollup = Rollup(tuples, hierarchies)
         # By column and level, what it adds to a node's loss at least; zero where the measure is not of cells.
         self.means = (
@@ -69,9 +69,10 @@ class Lattice:
             else [np.zeros(hierarchy.levels) for hierarchy in hierarchies]
         )
 
-    def _tables(self) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
-        """Every column's and level's losses by leaf in one array, where each level begins, and its mean over rows."""
-        cells, starts, means, end = [], [], [], 0
+    def _tables(self) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray], list[np.ndarray]]:
+        """Every column's and level's losses by leaf in one array, where each level begins, its mean over rows, and by
+        how much at least a cell loses more at the top."""
+        cells, starts, means, gaps, end = [], [], [], [], 0
         for j, hierarchy in enumerate(self.hierarchies):
             levels, leaves = hierarchy.codes.shape
             starts.append(end + leaves * np.arange(levels))
@@ -79,7 +80,8 @@ class Lattice:
             rows = np.bincount(self.tuples.codes[:, j], weights=self.tuples.rows, minlength=leaves)
             cells.append(losses.cell_losses(self.measure, hierarchy, rows))
             means.append(cells[j] @ rows / self.rows)
-        return starts, np.concatenate([losses_of_column.ravel() for losses_of_column in cells]), means
+            gaps.append((cells[j][-1] - cells[j])[:, rows > 0].min(axis=1))
+        return starts, np.concatenate([losses_of_column.ravel() for losses_of_column in cells]), means, gaps
 
     @property
     def least_people(self) -> int:
@@ -89,6 +91,17 @@ class Lattice:
     def bound(self, node: Node) -> float:
         """Cell loss of a node if nothing had to be suppressed; never above its loss, and growing upwards."""
         return float(sum(means[level] for means, level in zip(self.means, node, strict=True)))
+
+    def terms_below(self, node: Node, suppressed: float) -> list[np.ndarray]:
+        """What columns add at least to the loss of a node below, by column and level up to the node's.
+
+        So many rows are suppressed there: each loses all, which is more than it would by the smallest gap at least.
+        """
+        share = suppressed / self.rows
+        return [
+            losses.terms(self.measure, weight, raw[: level + 1] + share * gaps[: level + 1])
+            for weight, raw, gaps, level in zip(self._shares, self._raw_means, self._gaps, node, strict=True)
+        ]
 
     def classes(self, node: Node, below: Tuples | None = None) -> tuple[Tuples, np.ndarray]:
         """The classes of a node, and which of them each tuple of `below` went into, int32 (n,).

@@ -5,7 +5,7 @@ one that is hopeless, itself and all below, is followed upwards to where hope be
 hopeless node is ruled out at once. Where criteria are not monotone, or a suppressed class may spoil one that it merges
 with, nodes may also violate them without being hopeless; those are ruled out one by one. The search ends when the
 least bound of the nodes left reaches the best loss: what was found is then optimal. Where the budget ends first, that
-bound is reported.
+bound is reported. Rows that are suppressed in a node and all below raise the bounds there.
 
 Compare Hart et al. 1968 for best-first search, Kohlmayer et al. 2012 (Flash) for tagging along paths.
 """
@@ -68,16 +68,15 @@ def search(lattice: Lattice, budget: Budget = Budget()) -> Solution | None:
 
     Within the budget the answer is optimal; beyond, it is the best seen and carries a valid bound.
     """
-    looking = _Looking(lattice)
+    left = Candidates(lattice.means, lattice.floor) if are_few(lattice.means, lattice.floor) else None
+    looking = _Looking(lattice, left)
     if looking.visit(lattice.top).hopeless:
         return None
-    few = are_few(lattice.means, lattice.floor)
-    return looking.solution(_by_node(looking, budget) if few else _by_box(looking, budget))
+    return looking.solution(_by_box(looking, budget) if left is None else _by_node(looking, left, budget))
 
 
-def _by_node(looking: _Looking, budget: Budget) -> float:
+def _by_node(looking: _Looking, left: Candidates, budget: Budget) -> float:
     """Look at node after node; a bound for those that were not looked at."""
-    left = Candidates(looking.lattice.means, looking.lattice.floor)
     left.rule_out(looking.lattice.top)
     bound = 0.0
     while looking.evaluated < budget.nodes:
@@ -87,7 +86,7 @@ def _by_node(looking: _Looking, budget: Budget) -> float:
         node, bound = found
         if bound >= looking.best_loss:
             return bound
-        looking.look_at(node, left)
+        looking.look_at(node)
     looking.descend()
     return bound
 
@@ -122,47 +121,47 @@ def _by_box(looking: _Looking, budget: Budget) -> float:
     return bound
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What is remembered of a node; see Visit."""
-
-    bound: float
-    unavoidable: float
-
-
 class _Looking:
-    """A search under way: the best so far, and how many nodes were looked at."""
+    """A search under way: the best so far, how many nodes were looked at, and which are left, where they are listed."""
 
-    def __init__(self, lattice: Lattice) -> None:
-        self.lattice = lattice
+    def __init__(self, lattice: Lattice, left: Candidates | None) -> None:
+        self.lattice, self.left = lattice, left
         self.best: Visit | None = None
         self.best_loss = np.inf
         self.evaluated = 0
         self._hopeless, self._hopeful = _Highest(len(lattice.top)), _Lowest(len(lattice.top))
-        self._visited: dict[Node, _Seen] = {}
+        self._visited: dict[Node, float] = {}  # rows that are suppressed there and below
         self._near = False
 
-    def look_at(self, node: Node, left: Candidates) -> None:
+    def look_at(self, node: Node) -> None:
         """Look at the cheapest node left, and rule out what follows from it."""
+        assert self.left is not None, "nodes are looked at one by one where they are listed"
         hopeless = self._last_hopeless(node)
         if hopeless is not None:
-            left.rule_out_below(hopeless)
+            self.left.rule_out_below(hopeless)
             return
         if node not in self._visited:
             self.visit(node)
-        if not self.lattice.measure.of_cells:
-            left.raise_above(node, self._visited[node].bound)
-        left.rule_out(node)
+        self.left.rule_out(node)
 
     def visit(self, node: Node) -> Visit:
         """Evaluate a node; it may become the best."""
         visit = self.lattice.visit(node)
         self.evaluated += 1
-        self._visited[node] = _Seen(visit.bound, visit.unavoidable)
+        self._visited[node] = visit.unavoidable
         (self._hopeless if visit.hopeless else self._hopeful).add(node)
+        if self.left is not None:
+            self._raise(visit, self.left)
         if visit.loss is not None and visit.loss < self.best_loss:
             self.best, self.best_loss = visit, visit.loss
         return visit
+
+    def _raise(self, visit: Visit, left: Candidates) -> None:
+        """Raise the bounds of other nodes left by what was seen of one."""
+        if not self.lattice.measure.of_cells:
+            left.raise_above(visit.node, visit.bound)
+        elif visit.unavoidable > 0 and not visit.hopeless:
+            left.raise_below(visit.node, self.lattice.terms_below(visit.node, visit.unavoidable))
 
     def _last_hopeless(self, node: Node) -> Node | None:
         """The node below which hope ends for good, found by going up from a hopeless one; None where there is hope.
@@ -175,8 +174,7 @@ class _Looking:
         self._near = here is None  # nodes with hope come in a row
         if here is None or not open_columns:
             return here
-        seen = self._visited.get(here)
-        if seen is None or seen.unavoidable > _FAR * self.lattice.most_suppressed:
+        if self._visited.get(here, np.inf) > _FAR * self.lattice.most_suppressed:
             here = self._followed(here, open_columns, np.inf, near=True)
         return here
 
