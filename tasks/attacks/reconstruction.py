@@ -5,10 +5,11 @@ which of the values under a label are not behind it. Chhillar et al. 2025 (arXiv
 refinement: the values under the labels of a class are the cells of a box, and how the table was recoded constrains how
 many of the class's rows lie in which cells. Two kinds of recoding are known here:
 
-- greedy (the local recoding of ARX, the paper's subject): generalizations are tried from the least loss upwards, and
-  rows that form a class of k leave the table. A cell in the box of a class of less loss holds no row of a later
-  class (overlap). A part of a box that is one step finer holds fewer than k of its rows, or would have been a class
-  (sparse); so there are rows in more than one part (halves).
+- greedy (the local recoding of ARX, the paper's subject): generalizations are tried from the least loss upwards, of
+  equal losses those of fewer levels first, and rows that form a class of k leave the table. A cell in the box of an
+  earlier class holds no row of a later class (overlap). A part of a box that is one step finer holds fewer than k of
+  its rows, or would have been a class (sparse); so there are rows in more than one part (halves). Rows of nothing but
+  `*` are what is left, fewer than k it may be: they come last, under the same rules (algorithm 4).
 - partition (Mondrian, LeFevre et al. 2006, ICDE; clustering): labels are the lowest that cover all rows of the class,
   so that the rows are not all under the same child of a label (halves); boxes may overlap, and tell nothing by it.
 
@@ -55,13 +56,15 @@ class _Axis:
 
     facts int32 (people,): the cell of each person. labels int32 (rows,). part int32 (d, c): the child of the label that
     the cell is under, numbered from 0, or -1 where the label does not cover the cell. share float64 (d,): of the
-    domain, in the mean over labels of the level.
+    domain, in the mean over labels of the level. level int64 (d,): 0 for a value; height: the most general one.
     """
 
     facts: np.ndarray
     labels: np.ndarray
     part: np.ndarray
     share: np.ndarray
+    level: np.ndarray
+    height: int
 
 
 def guess(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Policy) -> Guesses:
@@ -87,12 +90,18 @@ def guess(adversary: Adversary, release: pa.Table, people: pa.Table, policy: Pol
 
 
 def _ranks(axes: list[_Axis], boxes: np.ndarray, rows: int) -> np.ndarray:
-    """Place of each class in the order in which a greedy recoding makes them, equal for equal losses, int64 (b,).
+    """Place of each class in the order in which a greedy recoding makes them, int64 (b,); equal where it is not known.
 
-    The loss is the paper's, the geometric mean of 1 + n times the share of the domain (its eq. 2).
+    The loss is the paper's, the geometric mean of 1 + n times the share of the domain (its eq. 2). Of equal losses the
+    one of fewer levels comes first (its c1), then that of less height on average (c2); c3 needs the table itself.
     """
-    loss = sum(np.log1p(rows * axis.share[boxes[:, j]]) for j, axis in enumerate(axes))
-    return np.unique(np.round(loss, 9), return_inverse=True)[1]
+    loss, levels, heights = np.zeros((3, len(boxes)))
+    for axis, labels in zip(axes, boxes.T, strict=True):
+        loss += np.log1p(rows * axis.share[labels])
+        levels += axis.level[labels]
+        heights += axis.level[labels] / max(axis.height, 1)
+    places = np.round(np.stack([loss, levels, heights], axis=1), 9)
+    return np.unique(places, axis=0, return_inverse=True)[1].ravel()
 
 
 def _flat(tables: list[np.ndarray]) -> np.ndarray:
@@ -108,7 +117,7 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
     cell_of_leaf = tree.codes[floor]
     place = {leaf: number for number, leaf in enumerate(tree.leaves)}
     part = np.full((len(labels), int(cell_of_leaf.max()) + 1), -1, dtype=np.int32)
-    share = np.ones(len(labels))
+    share, levels = np.ones(len(labels)), np.zeros(len(labels), dtype=np.int64)
     level_of = _levels(tree)
     spans: np.ndarray | None = None
     for number, label in enumerate(labels):
@@ -120,11 +129,13 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
             continue
         if known not in level_of:
             raise TableError(f"column `{name}` of the release has a label that the policy's hierarchy does not know")
-        level = level_of[known]
+        level = levels[number] = level_of[known]
         under = tree.codes[level] == tree.labels[level].index(known)
         part[number, cell_of_leaf[under]] = _children(tree, level, floor, under)
         share[number] = max(float(tree.loss[level].mean()), 1 / len(tree.leaves))
-    return _Axis(cell_of_leaf[[place[value] for value in values]][codes], row_labels, part, share)
+    return _Axis(
+        cell_of_leaf[[place[value] for value in values]][codes], row_labels, part, share, levels, tree.levels - 1
+    )
 
 
 def _spans(name: str, facts: pa.ChunkedArray, released: pa.ChunkedArray, column: Column) -> np.ndarray:

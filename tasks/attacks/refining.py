@@ -30,8 +30,8 @@ def guess(
     """
     found = np.zeros((len(facts), 3))
     columns = facts.shape[1]
-    least = rows.min()
     volumes = _volumes(boxes, part, offsets, cells)
+    least = _smallest_class(rows, volumes, cells)
     on_line, own = np.empty(len(boxes), dtype=np.int64), np.empty(len(boxes), dtype=np.int64)
     for t in range(len(facts)):
         mine = _own_classes(facts[t], boxes, ranks, part, offsets, cells, greedy, own)
@@ -98,6 +98,18 @@ def _volumes(boxes: np.ndarray, part: np.ndarray, offsets: np.ndarray, cells: np
             start = offsets[j] + boxes[b, j] * cells[j]
             volumes[b] *= (part[start : start + cells[j]] >= 0).sum()
     return volumes
+
+
+@compiled
+def _smallest_class(rows: np.ndarray, volumes: np.ndarray, cells: np.ndarray) -> int:
+    """Rows in the smallest class that is not what was left over: one whose labels say something. k is no larger."""
+    everywhere, least = 1.0, np.int64(2**62)
+    for count in cells:
+        everywhere *= count
+    for b in range(len(rows)):
+        if volumes[b] < everywhere:
+            least = min(least, rows[b])
+    return int(least if least < 2**62 else rows.min())
 
 
 @compiled

@@ -85,6 +85,38 @@ def test_two_rows_under_two_children_are_one_under_each(method):
     assert found.plain == pytest.approx([(1 / 10 + 1) / 2] * 2)
 
 
+def test_the_few_left_over_say_nothing_about_k():
+    # A class of five and two men left over. Were k two, one of them would be in B, which has one place and A two.
+    policy = make_policy(
+        {
+            "place": {"role": "quasi", "hierarchy": {"groups": [{"A": ["a", "b"], "B": ["c"]}]}},
+            "sex": {"role": "quasi", "hierarchy": "all-or-nothing"},
+        }
+    )
+    release = pa.table({"place": ["A"] * 5 + ["*"] * 2, "sex": ["f"] * 5 + ["*"] * 2})
+    targets = pa.table({"place": ["a", "c"], "sex": ["m", "m"]})
+    found = reconstruction.guess(adversary("greedy"), release, targets, policy)
+    # Each may be at any of three places. Women of A are taken, so whoever is left at a is a man; at c may be either.
+    assert found.refined == pytest.approx([(1 / 3 + 1) / 2, (1 / 3 + 1 / 2) / 2])
+
+
+def test_of_equal_losses_the_class_of_fewer_levels_was_made_first():
+    # Both columns have three cells, and so the same shares; but one has a level between that merges nothing.
+    policy = make_policy(
+        {
+            "place": {"role": "quasi", "hierarchy": {"groups": [{"A": ["a"], "B": ["b"], "C": ["c"]}]}},
+            "ward": {"role": "quasi", "hierarchy": "all-or-nothing"},
+        }
+    )
+    both = pa.table({"place": ["*", "*", "a", "a"], "ward": ["x", "x", "*", "*"]})
+    targets = pa.table({"place": ["a", "b", "a", "a"], "ward": ["x", "x", "y", "z"]})
+    found = reconstruction.guess(adversary("greedy"), both, targets, policy)
+    # Classes (*, x) and (a, *) lose the same, at levels (2, 0) and (0, 1). The second was made first and took a in x.
+    assert found.refined[1] == pytest.approx((1 / 2 + 1) / 2)
+    # Whoever is at a in x is in the second, of whose three wards none is ruled out.
+    assert found.refined[2] == pytest.approx((1 + 1 / 3) / 2)
+
+
 def full_domain(rng):
     age, sex = rng.integers(20, size=200), rng.choice(["f", "m"], 200)
     rows = list(zip(age.tolist(), sex.tolist(), strict=True))
