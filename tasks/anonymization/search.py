@@ -12,7 +12,6 @@ Compare Hart et al. 1968 for best-first search, Kohlmayer et al. 2012 (Flash) fo
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +26,8 @@ from tasks.anonymization.rollup import Node
 
 # A hopeless node is so by far where this many times as many rows are suppressed below it as may be.
 _FAR = 2
+# Where a path is cut to find where hope begins: near its end, where nodes have few classes.
+_CUT = 0.8
 # Columns in which a hopeless node is followed up until hope begins, before it is good enough.
 _CLOSED = 3
 
@@ -197,7 +198,7 @@ class _Looking:
         return here
 
     def _hopeless_steps(self, steps: Sequence[tuple[int, Node]], near: bool) -> int:
-        """On how many steps from the first on there is no hope, by halving; from the first one up where hope is near.
+        """On how many steps from the first on there is no hope, by bisection; from the first one up where hope is near.
 
         Below a hopeless node all are, and above a hopeful one nearly none is.
         """
@@ -207,7 +208,13 @@ class _Looking:
             while probe <= len(steps) and self._is_hopeless(steps[probe - 1][1]):
                 begin, probe = probe, 2 * probe
             end = min(probe - 1, end)
-        return bisect_left(steps, True, begin, end, key=lambda step: not self._is_hopeless(step[1]))
+        while begin < end:
+            middle = begin + int(_CUT * (end - begin))
+            if self._is_hopeless(steps[middle][1]):
+                begin = middle + 1
+            else:
+                end = middle
+        return begin
 
     def _steps(self, here: Node, columns: Sequence[int], below: float) -> list[tuple[int, Node]]:
         """The path up in these columns that is cheapest at each step: the column of each, and the node it leads to."""
