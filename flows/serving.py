@@ -105,6 +105,7 @@ class Services:
         files = self.where.home / "mlflow"
         files.mkdir(parents=True, exist_ok=True)
         return [
+            "--app-name", "secured",
             "--backend-store-uri", f"sqlite:///{files / 'mlflow.db'}",
             # Files are written where runs without a server write them, so that both kinds of run see each other's.
             "--default-artifact-root", (files / "artifacts").as_uri(), "--no-serve-artifacts",
