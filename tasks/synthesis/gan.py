@@ -1,16 +1,15 @@
 """CTGAN (Xu et al. 2019, NeurIPS, arXiv 1907.00503) on an anonymized release.
 
 The generator learns from released rows only, never from the original, so its rows speak the release's vocabulary and
-inherit what the release is protected by. The model is the ctgan package's (BUSL-1.1); what stands here makes it
-reproducible and polite: one seed for all of its random sources, one thread, no process pool of its own, missing numbers
-carried along, progress reported.
+inherit what the release is protected by. The model is the ctgan package's (BUSL-1.1), trained by
+tasks.synthesis.training; what stands here makes it reproducible and polite: one seed for all of its random sources, one
+thread, no process pool of its own, missing numbers carried along.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +19,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from ctgan import CTGAN
 
 from tasks.common.errors import TableError
 from tasks.common.policy import Synthesis
+from tasks.synthesis.training import FastCTGAN, Progress
 
 # A number with so few different released values is learned as a category: it is then never made up in between.
 _FEW_VALUES = 50
@@ -31,35 +30,15 @@ _FEWEST_ROWS = 100
 _BATCHES, _FEWEST_EPOCHS = 1_800, 10
 _MISSING = "(missing)"
 
-Progress = Callable[[int], None]
-
 
 @dataclass(frozen=True)
 class Generator:
     """A fitted CTGAN and how its columns translate back to those of the release."""
 
-    model: CTGAN
+    model: FastCTGAN
     schema: pa.Schema
     decimals: dict[str, int]
     epochs: int
-
-
-class _Reporting(CTGAN):
-    """CTGAN that tells when an epoch is done: it replaces `loss_values` at the end of each."""
-
-    def __init__(self, progress: Progress, **options: Any) -> None:
-        self._progress = progress
-        super().__init__(**options)
-
-    @property
-    def loss_values(self) -> pd.DataFrame | None:
-        return self._losses
-
-    @loss_values.setter
-    def loss_values(self, losses: pd.DataFrame | None) -> None:
-        self._losses = losses
-        if losses is not None and len(losses):
-            self._progress(len(losses))
 
 
 def fit(release: pa.Table, settings: Synthesis, seed: int, progress: Progress = lambda _epoch: None) -> Generator:
@@ -72,7 +51,7 @@ def fit(release: pa.Table, settings: Synthesis, seed: int, progress: Progress = 
         raise TableError(f"CTGAN needs at least {_FEWEST_ROWS} rows to learn from, and there are {release.num_rows}")
     frame, discrete = _to_frame(release)
     epochs = settings.epochs or epochs_for(release.num_rows, settings.batch)
-    model = _Reporting(
+    model = FastCTGAN(
         progress,
         epochs=epochs,
         batch_size=settings.batch,
