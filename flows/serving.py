@@ -78,6 +78,7 @@ class Services:
             "PREFECT_UI_API_URL": f"{self.prefect_page}/api",
             "PREFECT_LOGGING_LEVEL": "INFO",
             "MLFLOW_TRACKING_URI": self.mlflow_page,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs of its own, all of them for language models
             "SECURED_CODE": str(CODE),
             "SECURED_HOME": str(self.where.home),
         }

@@ -18,7 +18,6 @@ def save(counted: Counted, path: Path) -> None:
     arrays = {
         "names": np.array(names), "quasi": np.array(len(counted.leaves)), "whole": np.array(sorted(counted.whole)),
         "codes": tuples.codes, "rows": tuples.rows, "people": tuples.people,
-        "of_row": counted.of_row.read(0, counted.rows),
     }  # fmt: skip
     for place, values in enumerate([*counted.leaves.values(), *counted.secret_values.values()]):
         arrays[f"values {place}"] = np.frombuffer(_bytes(values), dtype=np.uint8)
@@ -26,6 +25,7 @@ def save(counted: Counted, path: Path) -> None:
         histogram = tuples.secrets[name]
         arrays[f"starts {place}"], arrays[f"secrets {place}"] = histogram.starts, histogram.codes
         arrays[f"counts {place}"] = histogram.counts
+    counted.of_row.read(0, counted.rows).astype(np.int32).tofile(_of_rows(path))
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -39,15 +39,18 @@ def load(path: Path) -> Counted:
             name: Histogram(found[f"starts {place}"], found[f"secrets {place}"], found[f"counts {place}"])
             for place, name in enumerate(names[quasi:])
         }
-        of_row = Numbers()
-        of_row.append(found["of_row"])
         return Counted(
             dict(zip(names[:quasi], values[:quasi], strict=True)),
             dict(zip(names[quasi:], values[quasi:], strict=True)),
             Tuples(found["codes"], found["rows"], found["people"], secrets),
-            of_row,
+            Numbers.of_file(_of_rows(path)),
             frozenset(str(name) for name in found["whole"]),
         )
+
+
+def _of_rows(path: Path) -> Path:
+    """Beside it the tuple of each row, which is not read into memory."""
+    return path.with_name(f"{path.name}-rows")
 
 
 def _bytes(values: pa.Array) -> bytes:

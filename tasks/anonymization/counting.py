@@ -11,6 +11,7 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -37,6 +38,15 @@ class Numbers:
 
     def __len__(self) -> int:
         return self._rows
+
+    @classmethod
+    def of_file(cls, path: Path) -> Numbers:
+        """Those that a file holds; it may be removed meanwhile."""
+        made = cls()
+        made._file = path.open("rb")
+        made._rows = path.stat().st_size // 4
+        weakref.finalize(made, made._file.close)
+        return made
 
     def append(self, numbers: np.ndarray) -> None:
         """Add int32 (rows,) at the end."""

@@ -95,7 +95,7 @@ class Lattice:
     def terms_below(self, node: Node, suppressed: float) -> list[np.ndarray]:
         """What columns add at least to the loss of a node below, by column and level up to the node's.
 
-        So many rows are suppressed there: each loses all, which is more than it would by the smallest gap at least.
+        So many rows are suppressed there. Each loses what `*` does: more than its cells, by the smallest gap at least.
         """
         share = suppressed / self.rows
         return [

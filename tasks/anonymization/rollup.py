@@ -44,12 +44,12 @@ class Rollup:
         self._packed = int(self._bits.sum()) < MOST_KEYS.bit_length()
         self._bottom: Node = (0,) * len(hierarchies)
         self._longest = sorted(range(len(hierarchies)), key=lambda j: -self._sizes[j][0])[:_STOPOVER_COLUMNS]
+        self._poor: set[Node] = set()
         self._raising: dict[tuple[int, int, int], np.ndarray] = {}
         self._kept: OrderedDict[Node, _Kept] = OrderedDict()
         self._count = 0
-        self._nodes = np.zeros(
-            (len(hierarchies), 64), dtype=np.int64
-        )  # a column each, since numpy compares rows faster
+        # Turned, a node in each column: numpy compares long rows faster.
+        self._nodes = np.zeros((len(hierarchies), 64), dtype=np.int64)
         self._lengths = np.full(64, np.iinfo(np.int64).max)
         self._places: dict[Node, int] = {}
         keys = self._packed_labels(tuples.codes) if self._packed else None
@@ -72,10 +72,11 @@ class Rollup:
     def classes(self, node: Node) -> Tuples:
         """The classes of a node, merged from the fewest at hand, and kept."""
         if node in self._kept:
+            self._kept.move_to_end(node)
             return self._kept[node].classes
         below_node, below = self._fewest_below(node)
-        if below_node == self._bottom and (stop := self._stopover(node)) not in (node, self._bottom):
-            self.classes(stop)
+        if below_node == self._bottom and (stop := self._stopover(node)) not in {node, self._bottom, *self._poor}:
+            self._stop(stop)
             below_node, below = self._fewest_below(node)
         if node == below_node:
             made = below
@@ -91,6 +92,12 @@ class Rollup:
     def _stopover(self, node: Node) -> Node:
         """The node below that is raised in the columns of most labels only: many nodes lie above it."""
         return tuple(level if j in self._longest else 0 for j, level in enumerate(node))
+
+    def _stop(self, node: Node) -> None:
+        """Merge a stopover; one that leaves most tuples as they are is not kept, nor tried again."""
+        if 2 * len(self.classes(node)) > len(self.tuples):
+            self._poor.add(node)
+            self._drop(node)
 
     def _packed_labels(self, codes: np.ndarray) -> np.ndarray:
         keys = np.zeros(len(codes), dtype=np.int64)
@@ -129,15 +136,17 @@ class Rollup:
         self._kept[node] = made
         self._count += len(made.classes)
         while len(self._kept) > 1 and self._count > _KEPT_TUPLES:
-            oldest, dropped = self._kept.popitem(last=False)
-            self._count -= len(dropped.classes)
-            self._forget(oldest)
+            self._drop(next(iter(self._kept)))
         place = len(self._places)
         if place == len(self._lengths):
             self._nodes = np.concatenate([self._nodes, np.zeros_like(self._nodes)], axis=1)
             self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
         self._places[node] = place
         self._nodes[:, place], self._lengths[place] = node, len(made.classes)
+
+    def _drop(self, node: Node) -> None:
+        self._count -= len(self._kept.pop(node).classes)
+        self._forget(node)
 
     def _forget(self, node: Node) -> None:
         """Close the gap that a node leaves in the arrays with their last row."""

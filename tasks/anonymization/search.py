@@ -131,7 +131,7 @@ class _Looking:
         self.best_loss = np.inf
         self.evaluated = 0
         self._hopeless, self._hopeful = _Highest(len(lattice.top)), _Lowest(len(lattice.top))
-        self._visited: dict[Node, float] = {}  # rows that are suppressed there and below
+        self._unavoidable: dict[Node, float] = {}  # of nodes visited: rows suppressed there and below, at least
         self._near = False
 
     def look_at(self, node: Node) -> None:
@@ -141,7 +141,7 @@ class _Looking:
         if hopeless is not None:
             self.left.rule_out_below(hopeless)
             return
-        if node not in self._visited:
+        if node not in self._unavoidable:
             self.visit(node)
         self.left.rule_out(node)
 
@@ -149,7 +149,7 @@ class _Looking:
         """Evaluate a node; it may become the best."""
         visit = self.lattice.visit(node)
         self.evaluated += 1
-        self._visited[node] = visit.unavoidable
+        self._unavoidable[node] = visit.unavoidable
         (self._hopeless if visit.hopeless else self._hopeful).add(node)
         if self.left is not None:
             self._raise(visit, self.left)
@@ -175,18 +175,18 @@ class _Looking:
         self._near = here is None  # nodes with hope come in a row
         if here is None or not open_columns:
             return here
-        if self._visited.get(here, np.inf) > _FAR * self.lattice.most_suppressed:
+        if self._unavoidable.get(here, np.inf) > _FAR * self.lattice.most_suppressed:
             here = self._followed(here, open_columns, np.inf, near=True)
         return here
 
-    def _followed(self, here: Node, open_columns: list[int], below: float, near: bool) -> Node | None:
-        """Go up in open columns as long as it stays hopeless and its bound is below; None where there is hope at once.
+    def _followed(self, here: Node, open_columns: list[int], limit: float, near: bool) -> Node | None:
+        """Go up in open columns while it stays hopeless, its bound below a limit; None where there is hope at once.
 
         The column that brings hope is closed, and the path goes on in the others, for a few columns: the last ones cost
         more than they rule out.
         """
         for _ in range(_CLOSED):
-            steps = [(-1, here), *self._steps(here, open_columns, below)]
+            steps = [(-1, here), *self._steps(here, open_columns, limit)]
             count = self._hopeless_steps(steps, near)
             if count == 0:
                 return None
@@ -216,13 +216,13 @@ class _Looking:
                 end = middle
         return begin
 
-    def _steps(self, here: Node, columns: Sequence[int], below: float) -> list[tuple[int, Node]]:
+    def _steps(self, here: Node, columns: Sequence[int], limit: float) -> list[tuple[int, Node]]:
         """The path up in these columns that is cheapest at each step: the column of each, and the node it leads to."""
         steps, open_columns = [], [j for j in columns if here[j] < self.lattice.top[j]]
         while open_columns:
             j = min(open_columns, key=lambda j: self._price(here, j))
             here = (*here[:j], here[j] + 1, *here[j + 1 :])
-            if self.lattice.bound(here) >= below:
+            if self.lattice.bound(here) >= limit:
                 break
             steps.append((j, here))
             if here[j] == self.lattice.top[j]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from distributed import worker_client
+from distributed import get_worker, wait, worker_client
 
 from tasks.anonymization import anonymizer, counted_files, counting, holdout
 from tasks.anonymization.account import Anonymization
@@ -45,10 +46,12 @@ def plan(policy: Policy) -> Plan:
 @step("anonymize")
 def anonymize(parts: Parts, policy: Policy, wanted: Plan) -> Release:
     """Make a release by a plan."""
+    _forget_what_was_left(settings.load().scratch)
     train = InFile(parts.train, policy)
     rows, rng = anonymizer.source(train, policy), generator(policy.seed, "anonymize")
     pieces = parts.train.rows // _ROWS_APART
-    counted = anonymizer.count(rows, person_codes(train, policy.person), parts=pieces, each=count_by_workers)
+    each = count_by_workers if _is_on_a_worker() else None
+    counted = anonymizer.count(rows, person_codes(train, policy.person), parts=pieces, each=each)
     accounts: list[Anonymization] = []
     table = store().put_parquet(lambda path: accounts.append(anonymizer.write(rows, counted, wanted, rng, path)))
     return Release(table=table, plan=wanted, account=accounts[0])
@@ -61,14 +64,25 @@ def count_by_workers(parts: Sequence[Rows], asked: Asked) -> list[Counted]:
     may open and that is gone afterwards; workers tell each other where it lies and nothing else.
     """
     scratch = settings.load().scratch
-    _forget_what_was_left(scratch)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="counting-") as folder, worker_client() as client:
+    private = tempfile.TemporaryDirectory(dir=scratch, prefix="counting-", ignore_cleanup_errors=True)
+    with private as folder, worker_client() as client:
         paths = [Path(folder) / str(number) for number in range(len(parts))]
-        counting_each = silent("count", _count_into)
-        client.gather(
-            [client.submit(counting_each, *each, asked, pure=False) for each in zip(paths, parts, strict=True)]
-        )
+        futures = client.map(silent("count", _count_into), paths, parts, [asked] * len(parts), pure=False)
+        try:
+            client.gather(futures)
+        finally:
+            # Where one fails, none of the others may go on writing into a folder that is about to go.
+            client.cancel([future for future in futures if not future.done()])
+            wait(futures)  # type: ignore[no-untyped-call]
         return [counted_files.load(path) for path in paths]
+
+
+def _is_on_a_worker() -> bool:
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 def _count_into(path: Path, rows: Rows, asked: Asked) -> None:
@@ -78,5 +92,6 @@ def _count_into(path: Path, rows: Rows, asked: Asked) -> None:
 def _forget_what_was_left(scratch: Path) -> None:
     """Remove what runs that were killed while they counted left behind; others may be counting now."""
     for folder in scratch.glob("counting-*"):
-        if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -56,7 +56,8 @@ class _Axis:
 
     facts int32 (people,): the cell of each person. labels int32 (rows,). part int32 (d, c): the child of the label that
     the cell is under, numbered from 0, or -1 where the label does not cover the cell. share float64 (d,): of the
-    domain, in the mean over labels of the level. level int64 (d,): 0 for a value; height: the most general one.
+    domain, in the mean over labels of the level. level int64 (d,): 0 for a value, -1 where it is not known, as of a
+    label of several levels; height: the most general one.
     """
 
     facts: np.ndarray
@@ -96,11 +97,15 @@ def _ranks(axes: list[_Axis], boxes: np.ndarray, rows: int) -> np.ndarray:
     one of fewer levels comes first (its c1), then that of less height on average (c2); c3 needs the table itself.
     """
     loss, levels, heights = np.zeros((3, len(boxes)))
+    unknown = np.zeros(len(boxes), dtype=bool)
     for axis, labels in zip(axes, boxes.T, strict=True):
         loss += np.log1p(rows * axis.share[labels])
         levels += axis.level[labels]
         heights += axis.level[labels] / max(axis.height, 1)
-    places = np.round(np.stack([loss, levels, heights], axis=1), 9)
+        unknown |= axis.level[labels] < 0
+    of_loss = np.unique(np.round(loss, 9), return_inverse=True)[1]
+    level_of_all = ~np.isin(of_loss, of_loss[unknown])
+    places = np.round(np.stack([of_loss, levels * level_of_all, heights * level_of_all], axis=1), 9)
     return np.unique(places, axis=0, return_inverse=True)[1].ravel()
 
 
@@ -117,7 +122,7 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
     cell_of_leaf = tree.codes[floor]
     place = {leaf: number for number, leaf in enumerate(tree.leaves)}
     part = np.full((len(labels), int(cell_of_leaf.max()) + 1), -1, dtype=np.int32)
-    share, levels = np.ones(len(labels)), np.zeros(len(labels), dtype=np.int64)
+    share, levels = np.ones(len(labels)), np.full(len(labels), -1)
     level_of = _levels(tree)
     spans: np.ndarray | None = None
     for number, label in enumerate(labels):
@@ -129,7 +134,9 @@ def _axis(name: str, column: Column, facts: pa.ChunkedArray, released: pa.Chunke
             continue
         if known not in level_of:
             raise TableError(f"column `{name}` of the release has a label that the policy's hierarchy does not know")
-        level = levels[number] = level_of[known]
+        level = level_of[known]
+        if sum(known in names for names in tree.labels) == 1:
+            levels[number] = level
         under = tree.codes[level] == tree.labels[level].index(known)
         part[number, cell_of_leaf[under]] = _children(tree, level, floor, under)
         share[number] = max(float(tree.loss[level].mean()), 1 / len(tree.leaves))

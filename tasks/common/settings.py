@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def scratch(self) -> Path:
-        """Dask's spill files and logs."""
+        """Dask's spill files and logs, and for as long as it takes what workers counted of a table."""
         return self.home / "scratch"
 
     @property

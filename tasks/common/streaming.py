@@ -67,8 +67,11 @@ class InFile:
     def parts(self, most: int) -> list[Rows]:
         """See Rows."""
         groups = self.groups or range(self.table.row_groups)
-        ends = np.linspace(0, len(groups), min(most, len(groups)) + 1).astype(int)
-        return [replace(self, groups=groups[start:end]) for start, end in pairwise(ends)] if len(ends) > 2 else [self]
+        rows = np.concatenate([[0], np.cumsum(self.table.rows_by_group()[groups.start : groups.stop])])
+        cuts = np.searchsorted(rows, np.linspace(0, rows[-1], most + 1)[1:-1])
+        ends = np.unique(np.concatenate([[0], cuts, [len(groups)]]))
+        parts = [replace(self, groups=groups[start:end]) for start, end in pairwise(ends) if rows[end] > rows[start]]
+        return list[Rows](parts) if len(parts) > 1 else [self]
 
     def batches(self, columns: Sequence[str], encoded: Collection[str] = ()) -> Iterator[list[pa.Array]]:
         """See Rows.

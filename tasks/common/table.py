@@ -62,6 +62,16 @@ class Table(Value):
         """In how many pieces the file can be read apart; 1 for CSV."""
         return _parquet(self.path).num_row_groups if _is_parquet(self.path) else 1
 
+    def rows_by_group(self) -> np.ndarray:
+        """Rows of each of these pieces, int64 (pieces,), the selected ones where rows are."""
+        if not _is_parquet(self.path):
+            return np.array([self.rows])
+        metadata = _parquet(self.path).metadata
+        rows = np.array([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)])
+        if self.selection is None:
+            return rows
+        return np.diff(np.searchsorted(np.sort(self.row_numbers()), np.concatenate([[0], np.cumsum(rows)])))
+
     def batches(
         self, columns: list[str], size: int, encoded: Collection[str] = (), groups: range | None = None
     ) -> Iterator[tuple[int, pa.RecordBatch]]:

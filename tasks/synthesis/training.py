@@ -27,6 +27,8 @@ from ctgan.synthesizers.ctgan import Discriminator, Generator
 from torch import Tensor
 from torch.nn import functional
 
+from tasks.common.errors import RunFailed
+
 Progress = Callable[[int], None]
 _TAU, _PENALTY = 0.2, 10.0
 _SLOPE = 0.2
@@ -65,17 +67,20 @@ class FastCTGAN(CTGAN):
         for epoch in range(1, self._epochs + 1):
             for _ in range(max(len(rows) // self._batch_size, 1)):
                 for _ in range(self._discriminator_steps):
-                    self._step(
-                        by_discriminator, self._discriminator_loss(rows, conditions, Layers(discriminator, coins))
-                    )
-                self._step(by_generator, self._generator_loss(conditions, Layers(discriminator, coins, frozen=True)))
+                    layers = Layers(discriminator, coins)
+                    self._step(by_discriminator, self._discriminator_loss(rows, conditions, layers))
+                layers = Layers(discriminator, coins, frozen=True)
+                loss = self._step(by_generator, self._generator_loss(conditions, layers))
+            if not torch.isfinite(loss):
+                raise RunFailed(f"CTGAN diverged in epoch {epoch} of {self._epochs}; try a larger `synthesis.batch`")
             self._progress(epoch)
 
     @staticmethod
-    def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        return loss.detach()
 
     def _discriminator_loss(self, rows: Tensor, conditions: Conditions, layers: Layers) -> Tensor:
         asked = conditions.draw(self._batch_size)
@@ -172,10 +177,9 @@ class Conditions:
             order.append(np.argsort(value, kind="stable"))
             counts = np.bincount(value, minlength=width)
             weights = np.log(counts + 1) if log_frequency else counts.astype(float)
-            cumulative[column, :width] = np.cumsum(weights / weights.sum())
+            cumulative[column, : width - 1] = np.cumsum(weights / weights.sum())[:-1]  # the last is 1 and stays so
             first[column, :width] = column * len(rows) + np.cumsum(counts) - counts
             many[column, :width] = counts
-        cumulative[:, -1] = 1.0
         tensors = [cumulative, first, many, np.cumsum(widths) - widths, spans.starts[spans.categorical]]
         self._cumulative, self._first, self._many, self._begin, self._place = (
             torch.as_tensor(values, device=device) for values in tensors

@@ -1,7 +1,6 @@
 """Workers of a Dask cluster count parts of a table; what they found is merged to the count of the whole."""
 
 import os
-import shutil
 from contextlib import contextmanager
 
 import numpy as np
@@ -111,16 +110,44 @@ def test_selected_rows_are_counted_apart_too(cluster, tmp_path):
     assert np.array_equal(merged.of_row.read(0, 20_000), whole.of_row.read(0, 20_000))
 
 
+def test_pieces_without_a_chosen_row_are_nobodys(cluster, tmp_path):
+    table = patients(tmp_path / "patients.parquet")
+    chosen = Store(tmp_path / "store").put_selection(table, np.concatenate([np.arange(31_000, 32_000), [59_999]]))
+    rows = InFile(chosen, make_policy(COLUMNS))
+    parts, merged = counted_there(cluster, rows, 6)
+    whole = counting.count(rows, ASKED)
+    assert len(parts) == 2, "two of six row groups hold chosen rows"
+    assert np.array_equal(merged.tuples.rows, whole.tuples.rows)
+    assert np.array_equal(merged.of_row.read(0, 1_001), whole.of_row.read(0, 1_001))
+
+
+def test_a_part_whose_rows_the_policy_excludes_counts_nothing(cluster, tmp_path):
+    table = patients(tmp_path / "patients.parquet", ages=np.repeat([10.0, 90.0], 30_000))
+    rows = InFile(table, make_policy(COLUMNS, exclude={"age": [10.0]}))
+    parts, merged = counted_there(cluster, rows, 6)
+    whole = counting.count(rows, ASKED)
+    assert [part[0] for part in parts][:3] == [0, 0, 0]
+    assert merged.leaves == whole.leaves
+    assert np.array_equal(merged.tuples.rows, whole.tuples.rows)
+
+
+def test_without_a_cluster_threads_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECURED_HOME", str(tmp_path))
+    settings.load().scratch.mkdir()
+    monkeypatch.setattr(steps, "_ROWS_APART", 15_000)
+    left = settings.load().scratch / "counting-killed"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    table, policy = patients(tmp_path / "patients.parquet"), make_policy(COLUMNS)
+    release = steps.anonymize.fn(Parts(train=table, working=table, sealed=table), policy, first_plan(policy))
+    assert release.table.rows == 59_999, "all but the one whom nobody is like"
+    assert not left.exists(), "what a killed run left goes with the next one"
+
+
 def test_nothing_stays_where_workers_left_their_counts(cluster, tmp_path):
     rows = InFile(patients(tmp_path / "patients.parquet"), make_policy(COLUMNS))
-    old, fresh = (settings.load().scratch / name for name in ("counting-killed", "counting-now"))
-    for folder in (old, fresh):
-        folder.mkdir()
-        (folder / "0").write_text(CANARY)
-    os.utime(old, (0, 0))
     counted_there(cluster, rows, 6)
-    assert [path.name for path in settings.load().scratch.glob("counting-*")] == ["counting-now"]
-    shutil.rmtree(fresh)
+    assert not list(settings.load().scratch.glob("counting-*"))
     assert not traces(settings.load().home)
 
 
@@ -156,12 +183,15 @@ def test_a_release_does_not_depend_on_who_counted(cluster, tmp_path):
     parts, policy = Parts(train=table, working=table, sealed=table), make_policy(COLUMNS)
 
     def released(rows_apart):
-        asked = []
-        by_workers = steps.count_by_workers
-        steps.count_by_workers = lambda rows, wanted: (asked.append(len(rows)), by_workers(rows, wanted))[1]
-        steps._ROWS_APART = rows_apart
-        release = steps.anonymize.fn(parts, policy, first_plan(policy))
-        steps.count_by_workers = by_workers
+        asked, by_workers = [], steps.count_by_workers
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(steps, "_ROWS_APART", rows_apart)
+            patched.setattr(
+                steps,
+                "count_by_workers",
+                lambda rows, wanted: (asked.append(len(rows)), by_workers(rows, wanted))[1],
+            )
+            release = steps.anonymize.fn(parts, policy, first_plan(policy))
         return asked, release.table.sha256, release.account
 
     shared, alone = (cluster.submit(released, rows).result(timeout=120) for rows in (15_000, 1_000_000))

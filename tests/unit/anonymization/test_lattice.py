@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.anonymization import candidates, classes, hierarchies
+from tasks.anonymization import candidates, classes, hierarchies, histograms, rollup
 from tasks.anonymization.criteria import DistinctDiversity, KAnonymity
 from tasks.anonymization.lattice import Lattice
 from tasks.anonymization.losses import Loss
@@ -80,18 +80,23 @@ def cell_entropy(tree, level, column, leaf):
     return -math.log2(sum(other == leaf for other in column) / under)
 
 
-@pytest.mark.parametrize("most_nodes", [candidates.MOST_NODES, 0], ids=["listed", "in boxes"])
+@pytest.mark.parametrize(
+    ("most_nodes", "kept"),
+    [(candidates.MOST_NODES, 2_000_000), (candidates.MOST_NODES, 20), (0, 2_000_000)],
+    ids=["listed", "listed, with few classes kept", "in boxes"],
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(*[st.integers(0, 3)] * 3, st.integers(0, 2)), min_size=1, max_size=25),
     st.integers(2, 5),
     st.integers(1, 2),
     st.sampled_from([0.0, 0.1, 0.5]),
-    st.tuples(*[st.sampled_from([0.5, 1.0, 3.0])] * 3),
+    st.tuples(*[st.sampled_from([0.0, 0.5, 1.0, 3.0])] * 3).filter(any),
     st.sampled_from(Loss),
 )
-def test_the_optimum_is_that_of_enumeration(monkeypatch, most_nodes, rows, k, l, suppression, weights, measure):  # noqa: E741
+def test_the_optimum_is_that_of_enumeration(monkeypatch, most_nodes, kept, rows, k, l, suppression, weights, measure):  # noqa: E741
     monkeypatch.setattr(candidates, "MOST_NODES", most_nodes)
+    monkeypatch.setattr(rollup, "_KEPT_TUPLES", kept)
     codes, secret = np.array([row[:3] for row in rows], dtype=np.int32), np.array([row[3] for row in rows])
     tuples, _ = group(codes, [4, 4, 4], np.ones(len(rows)), {"secret": secret})
     criteria = [KAnonymity(k), DistinctDiversity("secret", l)]
@@ -103,6 +108,41 @@ def test_the_optimum_is_that_of_enumeration(monkeypatch, most_nodes, rows, k, l,
         assert found.loss == pytest.approx(expected)
         assert found.optimal
         assert found.bound <= expected + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=25),
+    st.integers(2, 5),
+    st.tuples(*[st.sampled_from([0.0, 0.5, 3.0])] * 3).filter(any),
+    st.sampled_from([measure for measure in Loss if measure.of_cells]),
+    st.data(),
+)
+def test_what_is_suppressed_above_bounds_every_loss_below(rows, k, weights, measure, data):
+    tuples, _ = group(np.array(rows, dtype=np.int32), [4, 4, 4], np.ones(len(rows)), {})
+    lattice = Lattice(tuples, trees(), weights, [KAnonymity(k)], 1.0, measure=measure)
+    node = data.draw(st.tuples(*[st.integers(0, top) for top in lattice.top]))
+    terms = lattice.terms_below(node, lattice.visit(node).unavoidable)
+    for below in itertools.product(*(range(level + 1) for level in node)):
+        visit = lattice.visit(below)
+        loss = lattice.loss(below, visit.classes, visit.violating)
+        assert sum(levels[level] for levels, level in zip(terms, below, strict=True)) <= loss + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1, max_size=60),
+    st.lists(st.integers(0, 3), min_size=10, max_size=10),
+)
+def test_both_ways_of_merging_histograms_give_the_same(entries, into):
+    codes, values = np.array(entries, dtype=np.int32).T
+    tuples, _ = group(codes[:, None], [10], np.ones(len(entries)), {"s": values})
+    secrets = tuples.secrets["s"]
+    of_tuple = np.array(into, dtype=np.int32)[: len(tuples)]
+    parts = secrets.starts, secrets.codes, secrets.counts, of_tuple, 4, 5
+    by_table, by_class = histograms._merge_in_table(*parts), histograms._merge_histogram(*parts)
+    for one, other in zip(by_table, by_class, strict=True):
+        assert np.array_equal(one, other)
 
 
 @settings(max_examples=40, deadline=None)

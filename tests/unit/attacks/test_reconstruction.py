@@ -117,6 +117,24 @@ def test_of_equal_losses_the_class_of_fewer_levels_was_made_first():
     assert found.refined[2] == pytest.approx((1 + 1 / 3) / 2)
 
 
+def test_where_a_level_is_not_known_nothing_is_ordered_by_it():
+    # c is a group of its own: a place or a group of places, which nobody can tell. Both classes lose the same.
+    policy = make_policy(
+        {
+            "place": {"role": "quasi", "hierarchy": {"groups": [{"A": ["a", "b"], "c": ["c"]}]}},
+            "ward": {"role": "quasi", "hierarchy": {"groups": [{"X": ["x", "y"], "Z": ["z"]}]}},
+        }
+    )
+    release = pa.table({"place": ["c", "c", "a", "a"], "ward": ["X", "X", "X", "X"]})
+    boxes = np.array([[0, 0], [1, 0]])
+    people = pa.table({"place": ["c", "a"], "ward": ["x", "y"]})
+    axes = [reconstruction._axis(name, policy.columns[name], people[name], release[name]) for name in ("place", "ward")]
+    levels = dict(zip(["c", "a"], axes[0].level.tolist(), strict=True))
+    assert levels == {"c": -1, "a": 0}
+    axes[0].share[:] = 1 / 3
+    assert len(set(reconstruction._ranks(axes, boxes, 4).tolist())) == 1
+
+
 def full_domain(rng):
     age, sex = rng.integers(20, size=200), rng.choice(["f", "m"], 200)
     rows = list(zip(age.tolist(), sex.tolist(), strict=True))
