@@ -71,8 +71,7 @@ def count_by_workers(parts: Sequence[Rows], asked: Asked) -> list[Counted]:
         try:
             client.gather(futures)
         finally:
-            # Where one fails, none of the others may go on writing into a folder that is about to go.
-            client.cancel([future for future in futures if not future.done()])
+            # Where one fails, the others still write, and the folder is about to go.
             wait(futures)  # type: ignore[no-untyped-call]
         return [counted_files.load(path) for path in paths]
 

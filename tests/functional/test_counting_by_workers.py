@@ -38,7 +38,7 @@ def cluster(tmp_path_factory):
         pytest.MonkeyPatch.context() as patched,
         home(patched, tmp_path_factory.mktemp("home")),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
             local_directory=str(settings.load().scratch),
         ) as made,
         Client(made) as client,
