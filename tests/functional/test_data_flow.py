@@ -82,6 +82,7 @@ def test_there_was_one_server_and_nothing_lives_on(flow_run):
     assert list((flow_run.home / "processes").iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(flow_run, tmp_path):
     home = tmp_path / "home"
     first = start("run", "data-flow", "-p", flow_run.policy, home=home)
