@@ -120,8 +120,8 @@ class MonotonicDiscernibility(Lattice):
 
 
 class OfThePresent(DeltaPresence):
-    def judged(self, classes):
-        violated, rows = super().judged(classes)
+    def judged(self, classes, settled=None, /):
+        violated, rows = super().judged(classes, settled)
         return violated & (classes.rows > 0), np.where(classes.rows > 0, rows, 0)
 
 
