@@ -98,6 +98,9 @@ class MonotonicEntropy(Lattice):
     def loss(self, node, _classes, _suppressed):
         return self.bound(node)
 
+    def terms_below(self, node, _suppressed):
+        return super().terms_below(node, 0.0)  # suppressed rows cost nothing more here
+
 
 class Entropy(Lattice):
     """With bits of suppressed records from their labels on; weights are the bits of columns, which sum to `bits`."""
@@ -112,6 +115,9 @@ class Entropy(Lattice):
             counts = counts[counts > 0]
             extra += float(counts @ np.log2(total / counts))
         return self.bound(node) + extra / self.bits
+
+    def terms_below(self, node, _suppressed):
+        return super().terms_below(node, 0.0)  # nor what `*` costs
 
 
 class MonotonicDiscernibility(Lattice):
