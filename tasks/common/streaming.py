@@ -66,8 +66,9 @@ class InFile:
 
     def parts(self, most: int) -> list[Rows]:
         """See Rows."""
-        groups = self.groups or range(self.table.row_groups)
-        rows = np.concatenate([[0], np.cumsum(self.table.rows_by_group()[groups.start : groups.stop])])
+        each = self.table.rows_by_group()
+        groups = range(len(each)) if self.groups is None else self.groups
+        rows = np.concatenate([[0], np.cumsum(each[groups.start : groups.stop])])
         cuts = np.searchsorted(rows, np.linspace(0, rows[-1], most + 1)[1:-1])
         ends = np.unique(np.concatenate([[0], cuts, [len(groups)]]))
         parts = [replace(self, groups=groups[start:end]) for start, end in pairwise(ends) if rows[end] > rows[start]]

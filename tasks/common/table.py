@@ -57,13 +57,8 @@ class Table(Value):
         table = _read(_still_there(self.path), columns)
         return table if self.selection is None else table.take(pa.array(self.row_numbers()))
 
-    @property
-    def row_groups(self) -> int:
-        """In how many pieces the file can be read apart; 1 for CSV."""
-        return _parquet(self.path).num_row_groups if _is_parquet(self.path) else 1
-
     def rows_by_group(self) -> np.ndarray:
-        """Rows of each of these pieces, int64 (pieces,), the selected ones where rows are."""
+        """Rows in each piece of the file that can be read apart, int64 (pieces,), only those selected; CSV is one."""
         if not _is_parquet(self.path):
             return np.array([self.rows])
         metadata = _parquet(self.path).metadata

@@ -51,6 +51,7 @@ class FastCTGAN(CTGAN):
         self._transformer = DataTransformer()
         self._transformer.fit(train_data, discrete_columns)
         rows = self._transformer.transform(train_data)
+        # What the package samples with, by the frequencies of values; training has `Conditions`.
         self._data_sampler = DataSampler(rows, self._transformer.output_info_list, self._log_frequency)
         self._spans = Spans(self._transformer.output_info_list, self._device)
         conditions = Conditions(rows, self._spans, self._log_frequency, self._device)
