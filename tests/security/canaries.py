@@ -18,7 +18,7 @@ COUNT = 40
 FIRST_NAME, LAST_NAME, GENDER, TEST = "Canaryann", "Zwitserloot", "canarygender", "canarytest"
 SUBJECT = 770_077_431_200  # 770077431200 and up: no other number in the table has twelve digits
 AGE, DAY, THRESHOLD, HOURS, RARE_HOURS = 83.31337, 66.61613, 33.777771, 12.3456789, 98.7654321
-# What all subjects begin with is looked for, since a mask may leave it; long enough that no clock or key shows it by chance.
+# What all subjects begin with is looked for, since a mask may leave it; so long that no clock shows it by chance.
 WORDS = (FIRST_NAME, LAST_NAME, GENDER, TEST, "7700774312", *(f"{n}" for n in (AGE, DAY, THRESHOLD, HOURS, RARE_HOURS)))
 
 
