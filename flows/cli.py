@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import imaging, keys, machine, policies, runs, sets, single
+from flows.commands import imaging, keys, machine, policies, runs, sets, single, synthetic
 from tasks.common.errors import RunFailed, SecuredError, StorageError
 
 app = typer.Typer(
@@ -24,7 +24,8 @@ app = typer.Typer(
         "[bold]secured run data-flow --policy policy.yaml[/]. "
         "Parts of the flow are commands of their own: anonymize, assess, synthesize.\n\n"
         "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 20 threshold not reached, "
-        "21 inconclusive, 30 storage, 40 something missing, 50 a fault of ours, 130 interrupted."
+        "21 inconclusive, 22 conditions not reached, 30 storage, 40 something missing, 50 a fault of ours, "
+        "130 interrupted."
     ),
 )
 app.add_typer(runs.app, name="run")
@@ -33,7 +34,7 @@ app.add_typer(keys.app, name="key")
 app.command("anonymize")(single.anonymize)
 app.command("anonymize-set")(sets.anonymize_set)
 app.command("assess")(single.assess)
-app.command("synthesize")(single.synthesize)
+app.command("synthesize")(synthetic.synthesize)
 app.command("dicom")(imaging.dicom)
 app.command("doctor")(machine.doctor)
 app.command("serve")(machine.serve)

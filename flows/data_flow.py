@@ -28,9 +28,9 @@ from tasks.hub import summary
 from tasks.hub.dossier import Attempt, Dossier, Verdict
 from tasks.hub.handles import Publication
 from tasks.synthesis import steps as synthesis
-from tasks.synthesis.handles import Synthetic
+from tasks.synthesis.handles import Candidate, Synthetic, ranked
 from tasks.utility import steps as utility
-from tasks.utility.fidelity import Fidelity
+from tasks.utility.volume import VolumeNeed
 from tasks.validation import steps as validation
 
 T = TypeVar("T")
@@ -41,6 +41,11 @@ Later: TypeAlias = PrefectFuture[Any] | T
 def submit(step: Task[..., T], *inputs: Any) -> PrefectFuture[T]:
     """Start a step on the cluster; its inputs may be futures of other steps."""
     return step.submit(*inputs)
+
+
+def result(later: Later[T]) -> T:
+    """The value, or that of the future."""
+    return later.result() if isinstance(later, PrefectFuture) else later
 
 
 def named_after_policy() -> str:
@@ -115,38 +120,66 @@ def complete(dossier: Dossier) -> Dossier:
     """Bring a protected release to volume, measure and mitigate bias, and ask the sealed control."""
     policy, parts, release = dossier.policy, dossier.parts, dossier.release
     need = submit(utility.volume, release, parts, policy)
-    synthetic = submit(synthesis.synthesize, release, need, policy)
-    fidelity, card, accepted = top_up(synthetic, release, parts, policy)
+    candidates, accepted = top_up(release, need, parts, policy)
     unbiased = submit(fairness.unbias, release, accepted, parts, policy) if policy.fairness else None
-    made_up = (unbiased or synthetic) if accepted is not None else None
+    made_up = (unbiased or accepted) if accepted is not None else None
     verdict = open_sealed_control(release, made_up, parts, policy)
     shown = submit(utility.distributions, release, parts, made_up, policy)
     return dossier.model_copy(
         update={
             "volume": need.result(),
-            "synthetic_card": card,
-            "fidelity": fidelity,
+            "candidates": candidates,
             "fairness": unbiased.result().account if unbiased else None,
             "verdict": verdict,
             "distributions": tuple(shown.result()),
             "products": products(
-                release, made_up.result() if made_up else None, unbiased.result() if unbiased else None, verdict
+                release, result(made_up) if made_up else None, unbiased.result() if unbiased else None, verdict
             ),
         }
     )
 
 
 def top_up(
-    synthetic: PrefectFuture[Synthetic | None], release: Release, parts: Parts, policy: Policy
-) -> tuple[Fidelity | None, Scorecard | None, PrefectFuture[Synthetic | None] | None]:
-    """Judge synthetic rows by use and by attack: (how useful, how safe, the rows if they are both)."""
-    if synthetic.result() is None:
-        return None, None, None
-    compared = submit(utility.usefulness, release, synthetic, parts, policy)
+    release: Release, need: Later[VolumeNeed | None], parts: Parts, policy: Policy
+) -> tuple[tuple[Candidate, ...], Synthetic | None]:
+    """Let the champion and its challengers learn the release; the most useful rows that pass the gate are taken."""
+    made = [submit(synthesis.synthesize, release, need, policy, engine) for engine in policy.synthesis.engines]
+    champion: Synthetic | None = made[0].result()
+    if champion is None:
+        return (), None
+    # A challenger that fails is told, and does not end the run.
+    drawn: list[Any] = [champion, *(future.result(raise_on_failure=False) for future in made[1:])]
+    candidates = compare(drawn, release, parts, policy)
     groups = submit(attacks.choose_targets, parts, "working", policy)
-    judged = assess(synthetic, release, groups, policy, policy.working_threshold, policy.attacks.confidence)
-    fidelity, card = compared.result(), judged.result()
-    return fidelity, card, synthetic if fidelity.useful and card.gate is Gate.PASSES else None
+    for place in ranked(candidates):
+        rows = drawn[place]
+        judged = assess(rows, release, groups, policy, policy.working_threshold, policy.attacks.confidence)
+        candidates[place] = candidates[place].model_copy(update={"card": judged.result()})
+        if candidates[place].passes:
+            candidates[place] = candidates[place].model_copy(update={"chosen": True})
+            return tuple(candidates), rows
+    return tuple(candidates), None
+
+
+def compare(drawn: list[Any], release: Release, parts: Parts, policy: Policy) -> list[Candidate]:
+    """How useful the rows of each engine are, and whether they repeat anyone."""
+    looked_at = {
+        place: (
+            submit(utility.usefulness, release, rows, parts, policy),
+            submit(synthesis.copying, release, rows, parts, policy),
+        )
+        for place, rows in enumerate(drawn)
+        if isinstance(rows, Synthetic)
+    }
+    found = []
+    for place, (engine, rows) in enumerate(zip(policy.synthesis.engines, drawn, strict=True)):
+        if place not in looked_at:
+            found.append(Candidate(engine=engine, failed=str(rows)))
+            continue
+        fidelity, copying = (future.result() for future in looked_at[place])
+        made = Candidate(engine=engine, epochs=rows.epochs, account=rows.account)
+        found.append(made.model_copy(update={"fidelity": fidelity, "copying": copying}))
+    return found
 
 
 def open_sealed_control(release: Release, made_up: Later[Shared] | None, parts: Parts, policy: Policy) -> Verdict:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
 from flows.commands.terminal import (
     JsonOption,
+    OutOption,
     PolicyOption,
     QuietOption,
     TableArgument,
@@ -26,8 +26,7 @@ from flows.commands.terminal import (
 )
 from tasks.common import key_file, policy_file, reading
 from tasks.common.errors import Inconclusive, InputError, SecuredError, StorageError, ThresholdNotReached
-from tasks.common.seeds import derive, generator
-from tasks.common.store import atomic, write_parquet
+from tasks.common.seeds import generator
 from tasks.common.streaming import InFile
 from tasks.common.table import file_hash, open_table
 
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
     from tasks.attacks.score import Scorecard
     from tasks.common.policy import Policy
     from tasks.common.table import Table
-
-OutOption = Annotated[
-    Path, typer.Option("--out", "-o", help="Where to write it, .parquet or .csv.", show_default=False)
-]
 
 
 def anonymize(
@@ -142,48 +137,6 @@ def assess(
         raise _refusal(card)
 
 
-def synthesize(
-    table: TableArgument,
-    policy: PolicyOption,
-    rows: Annotated[int, typer.Option("--rows", "-n", min=1, help="How many rows to make.", show_default=False)],
-    out: OutOption,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
-) -> None:
-    """Make synthetic rows that look like a table's, with CTGAN. Train it on an anonymized release, to keep what
-    protects that.
-
-    Only columns that the policy releases are learned. CTGAN alone guarantees nothing: [bold]assess[/] its rows.
-
-    Example: [bold]secured synthesize release.parquet -p patients.yaml -n 5000 -o synthetic.parquet[/]
-    """
-    require_output(out)
-    with bar(quiet) as progress:
-        rules = policy_file.read(policy)
-        source = reading.read_release(open_table(table), rules)
-        progress.say("loading CTGAN")
-        from tasks.synthesis import gan
-
-        epochs = rules.synthesis.epochs or gan.epochs_for(source.num_rows, rules.synthesis.batch)
-        progress.say("training CTGAN")
-        fitted = gan.fit(source, rules.synthesis, derive(rules.seed, "fit"), lambda epoch: progress.at(epoch, epochs))
-        progress.say("drawing rows")
-        made = gan.sample(fitted, rows, derive(rules.seed, "rows"))
-        _write(made, out)
-    write_json(
-        json,
-        {
-            "out": str(out),
-            "sha256": file_hash(out),
-            "rows": made.num_rows,
-            "columns": made.column_names,
-            "epochs": epochs,
-        },
-    )
-    if not quiet:
-        console.print(f"wrote {made.num_rows:,} synthetic rows to {escape(str(out))}", soft_wrap=True)
-
-
 def _people(table: Table, policy: Policy, columns: list[str]) -> People:
     from tasks.anonymization import holdout
 
@@ -239,14 +192,6 @@ def _write_inside(
         seen.write(path)
     except OSError as error:
         raise StorageError(f"--inside {path} cannot be written ({error.strerror})") from error
-
-
-def _write(table: pa.Table, out: Path) -> None:
-    if out.suffix == ".parquet":
-        write_parquet(table, out)
-        return
-    with atomic(out) as temporary:
-        pa_csv.write_csv(table, temporary)
 
 
 def _show_account(account: Anonymization, policy: Policy, out: Path) -> None:

@@ -207,6 +207,22 @@ def _domain(name: str, column: Column, leaves: list[Label], labels: list[Label])
     return list(dict.fromkeys([*leaves, *(label for label in labels if label is not None and ANY not in str(label))]))
 
 
+def spans(name: str, column: Column, values: pa.ChunkedArray) -> np.ndarray:
+    """What each value of a numeric or date column covers, its ends included, float64 (rows, 2); NaN where missing.
+
+    A number or date covers itself; a label what it stands for, without bounds where it has none.
+
+    Raises:
+        TableError: labels that the policy's hierarchy does not know.
+    """
+    if not pa.types.is_string(values.type):
+        return np.stack([floats(values)] * 2, axis=1)
+    labels, codes = factorize(values)
+    found = [_span(label, column, 0.0) for label in labels]
+    tree = _tree_spans(name, column, labels, values) if any(span is None for span in found) else {}
+    return np.array([_span_of(label, span, tree, name) for label, span in zip(labels, found, strict=True)])[codes]
+
+
 def _number(name: str, column: Column, facts: pa.ChunkedArray, released: pa.ChunkedArray, step: float) -> _Number:
     target = floats(facts)
     if pa.types.is_floating(released.type) or pa.types.is_integer(released.type) or pa.types.is_date(released.type):
@@ -253,21 +269,21 @@ def _span(label: Label, column: Column, step: float) -> tuple[float, float] | No
     if fact is None:
         return None
     # A limit of top or bottom coding stands for everything beyond it.
-    beyond = coding.span(_position(fact), column)
-    return beyond or (_position(fact) - step / 2, _position(fact) + step / 2)
+    beyond = coding.span(position(fact), column)
+    return beyond or (position(fact) - step / 2, position(fact) + step / 2)
 
 
 def _edge(text: str, column: Column) -> float:
     """An end of an interval of numbers or dates."""
     if column.kind is Kind.DATE and not text.endswith("inf"):
-        return _position(dt.date.fromisoformat(text))
+        return position(dt.date.fromisoformat(text))
     return float(text)
 
 
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
-def _position(fact: Label) -> float:
+def position(fact: Label) -> float:
     """A number as it is, a date as days since 1970."""
     return float(fact.toordinal() - _EPOCH if isinstance(fact, dt.date) else fact)  # type: ignore[arg-type]
 
@@ -277,7 +293,7 @@ def _calendar_span(label: str) -> tuple[float, float] | None:
         first, last = hierarchies.date_span(label)
     except ValueError:
         return None
-    return (_position(first), _position(last))
+    return (position(first), position(last))
 
 
 def as_fact(label: Label, column: Column) -> Label:
@@ -300,7 +316,7 @@ def _tree_spans(
     spans: dict[Label, tuple[float, float]] = {}
     for level in range(tree.levels):
         for leaf, code in zip(tree.leaves, tree.codes[level], strict=True):
-            value = _position(leaf)
+            value = position(leaf)
             low, high = spans.get(tree.labels[level][code], (value, value))
             spans[tree.labels[level][code]] = (min(low, value), max(high, value))
     return spans

@@ -51,6 +51,12 @@ class Inconclusive(SecuredError):
     exit_code = 21
 
 
+class ConditionsNotReached(SecuredError):
+    """Synthetic rows cannot be drawn as the policy's conditions and constraints want them."""
+
+    exit_code = 22
+
+
 class StorageError(SecuredError):
     """The home or output folder cannot be written, is full, or has lost a file."""
 

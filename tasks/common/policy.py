@@ -15,6 +15,7 @@ from tasks.common.attack_forms import FurtherAttacks, Guesser, Linker
 from tasks.common.criteria_forms import Criteria, Ground
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
 from tasks.common.recoding_forms import Recoding, RecodingSpec
+from tasks.common.synthesis_forms import Synthesis
 from tasks.common.transformation_forms import Limit, Shift, require_sense
 from tasks.common.values import Value, content_hash
 
@@ -180,30 +181,6 @@ class Volume(Value):
     )
 
 
-class Synthesis(Value):
-    """CTGAN, trained on the anonymized release.
-
-    The defaults differ from the paper's (500 rows a batch, packs of 10, log frequencies), which suit large tables with
-    strong relations: on hospital tables of some thousand rows with a rare outcome small batches, no packing and true
-    frequencies keep the outcome's rate and its relation to the other columns.
-    """
-
-    epochs: Annotated[int, Field(ge=1)] | None = Field(
-        None,
-        description="Passes over the release; if not given, as many as make 1,800 batches, and at least 10.",
-    )
-    batch: Annotated[int, Field(ge=20, multiple_of=20)] = 200
-    pack: Annotated[int, Field(ge=1)] = Field(1, description="Rows that the discriminator judges together.")
-    log_frequency: bool = Field(False, description="Whether rare categories are trained more often than they occur.")
-    rows: Annotated[int, Field(ge=0)] | None = Field(None, description="Rows to add; by learning curve if not given.")
-
-    @model_validator(mode="after")
-    def _packs_fill_batches(self) -> Self:
-        if self.batch % self.pack:
-            raise ValueError(f"`batch` has to be a multiple of `pack`, but {self.batch} is none of {self.pack}")
-        return self
-
-
 class Fairness(Value):
     """Bias of the downstream model between groups of people."""
 
@@ -335,6 +312,8 @@ class Policy(Value):
                 released,
             ),
             ("fairness.protected", list(self.fairness.protected) if self.fairness else [], released),
+            ("synthesis.conditions", list(self.synthesis.conditions), released),
+            ("synthesis.constraints", self.synthesis.constraints.columns, released),
         ]
 
     @property

@@ -13,6 +13,7 @@ from tasks.common.policy import Policy
 from tasks.common.table import Table
 from tasks.common.values import Value
 from tasks.fairness.unbias import Fairness
+from tasks.synthesis.handles import Candidate
 from tasks.utility.distributions import Distribution
 from tasks.utility.fidelity import Fidelity
 from tasks.utility.volume import VolumeNeed
@@ -73,8 +74,7 @@ class Dossier(Value):
     steps: tuple[Step, ...]
     verdict: Verdict | None = None
     volume: VolumeNeed | None = None
-    synthetic_card: Scorecard | None = None
-    fidelity: Fidelity | None = None
+    candidates: tuple[Candidate, ...] = ()
     fairness: Fairness | None = None
     distributions: tuple[Distribution, ...] = ()
     products: dict[str, Table] = Field(default_factory=dict)
@@ -84,6 +84,17 @@ class Dossier(Value):
     def release(self) -> Release:
         """The release that is best protected."""
         return self.best.release
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The synthetic rows that were chosen, or the most useful ones if none passed the gate."""
+        made = [candidate for candidate in self.candidates if candidate.fidelity]
+        return next((c for c in made if c.chosen), max(made, key=lambda c: c.worth, default=None))
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """How useful these rows are."""
+        return self.candidate.fidelity if self.candidate else None
 
     @property
     def worth_completing(self) -> bool:

@@ -1,29 +1,47 @@
-"""Synthesis as a step."""
+"""Synthesis as steps. Heavy libraries are imported by the step that needs them, in its worker."""
 
 from __future__ import annotations
 
-from tasks.anonymization.handles import Release
+from tasks.anonymization.handles import Parts, Release
 from tasks.common.policy import Policy
-from tasks.common.seeds import derive
+from tasks.common.seeds import derive, generator
 from tasks.common.steps import step, store
-from tasks.synthesis.handles import Synthetic
+from tasks.common.synthesis_forms import Engine
+from tasks.synthesis.handles import Copying, Synthetic
 from tasks.utility.volume import VolumeNeed
 
 _POOL_FACTOR = 3
 
 
 @step("synthesize")
-def synthesize(release: Release, need: VolumeNeed | None, policy: Policy) -> Synthetic | None:
-    """Train CTGAN on a release and draw as many rows as the policy or the learning curve asks for; None for none."""
-    from tasks.synthesis import gan  # torch takes seconds to import
+def synthesize(release: Release, need: VolumeNeed | None, policy: Policy, engine: Engine) -> Synthetic | None:
+    """Learn a release and draw as many rows as the policy or the learning curve asks for; None for none."""
+    from tasks.synthesis import drawing, engines, worth  # torch takes seconds to import
 
     rows = policy.synthesis.rows if policy.synthesis.rows is not None else need.add if need else 0
     if rows == 0:
         return None
-    generator = gan.fit(release.table.read(), policy.synthesis, derive(policy.seed, "fit"))
-    keep, pool = store(), _POOL_FACTOR * (release.table.rows + rows)
+    learned, seed = release.table.read(), policy.seed
+    judge = worth.by_downstream(learned, policy)
+    made = engines.fit(learned, policy.synthesis, engine, derive(seed, "fit", engine), judge)
+    found, account = drawing.draw(made, rows, derive(seed, "rows", engine), policy, learned)
+    spare = _POOL_FACTOR * (release.table.rows + rows) if policy.fairness else 0
+    pool, _ = drawing.draw(made, spare, derive(seed, "pool", engine), policy, learned, conditioned=False)
+    keep = store()
     return Synthetic(
-        rows=keep.put_table(gan.sample(generator, rows, derive(policy.seed, "rows"))),
-        pool=keep.put_table(gan.sample(generator, pool, derive(policy.seed, "pool"))),
-        epochs=generator.epochs,
+        engine=engine,
+        rows=keep.put_table(found),
+        pool=keep.put_table(pool),
+        epochs=made.model.epochs,
+        account=account,
     )
+
+
+@step("copying")
+def copying(release: Release, synthetic: Synthetic, parts: Parts, policy: Policy) -> Copying:
+    """Whether synthetic rows repeat those they were learned from, beside the working control."""
+    from tasks.synthesis import copies
+
+    control = release.in_vocabulary(parts.working, policy)
+    rng = generator(policy.seed, "copying", synthetic.engine)
+    return copies.look(synthetic.rows.read(), release.table.read(), control, policy, rng)

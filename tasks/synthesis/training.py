@@ -13,68 +13,80 @@ The package's loop spends most of its time on overhead. What differs here change
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 import torch
-from ctgan import CTGAN
-from ctgan.data_sampler import DataSampler
-from ctgan.data_transformer import DataTransformer
-from ctgan.synthesizers.base import random_state
 from ctgan.synthesizers.ctgan import Discriminator, Generator
 from torch import Tensor
 from torch.nn import functional
 
 from tasks.common.errors import RunFailed
+from tasks.synthesis.coded import Given
+from tasks.synthesis.encoding import Place
 
-Progress = Callable[[int], None]
+# Sizes, rates and decays are the package's defaults.
+NOISE, LAYERS = 128, (256, 256)
+_RATE, _BETAS, _DECAY = 2e-4, (0.5, 0.9), 1e-6
 _TAU, _PENALTY = 0.2, 10.0
 _SLOPE = 0.2
 _LEAST = 1e-30
+_DRAWN_AT_ONCE = 8_192
 
 
-class FastCTGAN(CTGAN):
-    """CTGAN with a training loop of its own; `progress` is told the number of each finished epoch."""
+class Trainer:
+    """CTGAN's networks, and what they learn from."""
 
-    def __init__(self, progress: Progress, **options: Any) -> None:
-        super().__init__(**options)
-        self._progress = progress
-        self._spans: Spans | None = None
+    def __init__(
+        self, rows: np.ndarray, places: list[Place], *, batch: int, pack: int, log_frequency: bool, rate: float = _RATE
+    ) -> None:
+        """rows: encoded, float32 (n, width), of which `places` tells the parts."""
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._rows = torch.as_tensor(rows, device=self._device)
+        self._spans = Spans(places, self._device)
+        self._conditions = Conditions(rows, self._spans, log_frequency, self._device)
+        self._asked_at_drawing = (
+            Conditions(rows, self._spans, False, self._device) if log_frequency else self._conditions
+        )
+        width, asked = rows.shape[1], self._conditions.width
+        self.drawing = Generator(NOISE + asked, LAYERS, width).to(self._device)
+        self._discriminator = Discriminator(width + asked, LAYERS, pac=pack).to(self._device)
+        self._batch, self._coins = batch, Coins(self._device)
+        self._by_generator = _adam(self.drawing, rate, _DECAY)
+        self._by_discriminator = _adam(self._discriminator, rate, _DECAY)
 
-    @random_state  # type: ignore[untyped-decorator]
-    def fit(self, train_data: pd.DataFrame, discrete_columns: list[str]) -> None:
-        """Learn from the rows of a frame, without missing numbers."""
-        self._validate_discrete_columns(train_data, discrete_columns)
-        self._validate_null_data(train_data, discrete_columns)
-        self._transformer = DataTransformer()
-        self._transformer.fit(train_data, discrete_columns)
-        rows = self._transformer.transform(train_data)
-        # What the package samples with, by the frequencies of values; training has `Conditions`.
-        self._data_sampler = DataSampler(rows, self._transformer.output_info_list, self._log_frequency)
-        self._spans = Spans(self._transformer.output_info_list, self._device)
-        conditions = Conditions(rows, self._spans, self._log_frequency, self._device)
-        self._train(torch.as_tensor(rows, dtype=torch.float32, device=self._device), conditions)
+    def epochs(self, count: int) -> Iterator[int]:
+        """Pass over the rows `count` times; says the number of each pass that is done.
 
-    def _train(self, rows: Tensor, conditions: Conditions) -> None:
-        width = rows.shape[1]
-        generator = Generator(self._embedding_dim + conditions.width, self._generator_dim, width).to(self._device)
-        discriminator = Discriminator(width + conditions.width, self._discriminator_dim, pac=self.pac).to(self._device)
-        self._generator = generator
-        coins = Coins(rows.device)
-        by_generator = _adam(generator, self._generator_lr, self._generator_decay)
-        by_discriminator = _adam(discriminator, self._discriminator_lr, self._discriminator_decay)
-        for epoch in range(1, self._epochs + 1):
-            for _ in range(max(len(rows) // self._batch_size, 1)):
-                for _ in range(self._discriminator_steps):
-                    layers = Layers(discriminator, coins)
-                    self._step(by_discriminator, self._discriminator_loss(rows, conditions, layers))
-                layers = Layers(discriminator, coins, frozen=True)
-                loss = self._step(by_generator, self._generator_loss(conditions, layers))
+        Raises:
+            RunFailed: the loss is no number any more.
+        """
+        for epoch in range(1, count + 1):
+            for _ in range(max(len(self._rows) // self._batch, 1)):
+                self._step(self._by_discriminator, self._discriminator_loss(Layers(self._discriminator, self._coins)))
+                frozen = Layers(self._discriminator, self._coins, frozen=True)
+                loss = self._step(self._by_generator, self._generator_loss(frozen))
             if not torch.isfinite(loss):
-                raise RunFailed(f"CTGAN diverged in epoch {epoch} of {self._epochs}; try a larger `synthesis.batch`")
-            self._progress(epoch)
+                raise RunFailed(f"CTGAN diverged in epoch {epoch} of {count}; try a larger `synthesis.batch`")
+            yield epoch
+
+    @torch.no_grad()
+    def draw(self, rows: int, given: Given | None = None) -> np.ndarray:
+        """Rows that the generator makes, float32 (rows, width), asked for what is given or what the data has.
+
+        Normalized by what the batches of training were like, not by the batch that is drawn: where all its rows are
+        asked for the same, that would take the condition out again.
+        """
+        self.drawing.eval()
+        made = []
+        for start in range(0, rows, _DRAWN_AT_ONCE):
+            count = min(_DRAWN_AT_ONCE, rows - start)
+            asked = self._asked_at_drawing.given(count, given) if given else self._asked_at_drawing.draw(count).vector
+            noise = torch.randn(count, NOISE, device=self._device)
+            logits = self.drawing(torch.cat([noise, asked], dim=1))
+            made.append(self._spans.activate(logits).cpu().numpy())
+        self.drawing.train()
+        return np.concatenate(made) if made else np.zeros((0, self._rows.shape[1]), dtype=np.float32)
 
     @staticmethod
     def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
@@ -83,55 +95,45 @@ class FastCTGAN(CTGAN):
         optimizer.step()
         return loss.detach()
 
-    def _discriminator_loss(self, rows: Tensor, conditions: Conditions, layers: Layers) -> Tensor:
-        asked = conditions.draw(self._batch_size)
+    def _discriminator_loss(self, layers: Layers) -> Tensor:
+        asked = self._conditions.draw(self._batch)
         with torch.no_grad():
             fake = torch.cat([self._made(asked.vector)[1], asked.vector], dim=1)
-            shuffled = torch.randperm(self._batch_size, device=rows.device)
-            real = torch.cat([rows[asked.rows[shuffled]], asked.vector[shuffled]], dim=1)
+            shuffled = torch.randperm(self._batch, device=self._device)
+            real = torch.cat([self._rows[asked.rows[shuffled]], asked.vector[shuffled]], dim=1)
         scores = layers.scores(torch.cat([real, fake]))
         half = len(scores) // 2
         return scores[half:].mean() - scores[:half].mean() + layers.penalty(real, fake)
 
-    def _generator_loss(self, conditions: Conditions, layers: Layers) -> Tensor:
-        asked = conditions.draw(self._batch_size)
+    def _generator_loss(self, layers: Layers) -> Tensor:
+        asked = self._conditions.draw(self._batch)
         logits, made = self._made(asked.vector)
         scores = layers.scores(torch.cat([made, asked.vector], dim=1))
-        return conditions.missed(logits, asked) - scores.mean()
+        return self._conditions.missed(logits, asked) - scores.mean()
 
     def _made(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        noise = torch.randn(self._batch_size, self._embedding_dim, device=self._device)
-        logits = self._generator(torch.cat([noise, condition], dim=1))
-        return logits, self._apply_activate(logits)
-
-    def _apply_activate(self, data: Tensor) -> Tensor:
-        assert self._spans is not None, "fitted before"
-        return self._spans.activate(data)
+        noise = torch.randn(self._batch, NOISE, device=self._device)
+        logits = self.drawing(torch.cat([noise, condition], dim=1))
+        return logits, self._spans.activate(logits)
 
 
 def _adam(module: torch.nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), lr=rate, betas=(0.5, 0.9), weight_decay=decay, fused=True)
+    return torch.optim.Adam(module.parameters(), lr=rate, betas=_BETAS, weight_decay=decay, fused=True)
 
 
 class Spans:
     """The places of a generated row that belong together: a number, the mode it is in, or a category's values."""
 
-    def __init__(self, output: list[list[Any]], device: torch.device | str) -> None:
-        """output: DataTransformer's output_info_list."""
-        spans = [(span, len(column) == 1) for column in output for span in column]
-        widths = [span.dim for span, _ in spans]
-        self.starts = np.cumsum([0, *widths])[:-1]
-        self.widths = np.array(widths)
+    def __init__(self, places: list[Place], device: torch.device | str) -> None:
+        """places: of an encoding, without gaps between them."""
+        self.starts = np.array([place.start for place in places])
+        self.widths = np.array([place.width for place in places])
         # Categorical columns, by number of their span; these can be asked for.
-        self.categorical = np.array(
-            [n for n, (span, alone) in enumerate(spans) if alone and span.activation_fn == "softmax"], dtype=np.int64
-        )
-        number = np.repeat(np.arange(len(spans)), widths)
+        self.categorical = np.array([n for n, place in enumerate(places) if place.category], dtype=np.int64)
+        number = np.repeat(np.arange(len(places)), self.widths)
         self.of_place = torch.as_tensor(number, device=device)
-        self.is_number = torch.as_tensor(
-            np.array([span.activation_fn == "tanh" for span, _ in spans])[number], device=device
-        )
-        self.member = torch.zeros(len(number), len(spans), device=device)
+        self.is_number = torch.as_tensor(np.array([place.number for place in places])[number], device=device)
+        self.member = torch.zeros(len(number), len(places), device=device)
         self.member[torch.arange(len(number)), self.of_place] = 1.0
 
     def activate(self, logits: Tensor) -> Tensor:
@@ -202,6 +204,14 @@ class Conditions:
         which = (torch.rand(rows, dtype=torch.float64, device=self._device) * many).long()
         found = self._order[self._first[column, value] + torch.minimum(which, many - 1)]
         return Asked(vector, found, self._place[column] + value, self._span[column])
+
+    def given(self, rows: int, given: Given) -> Tensor:
+        """The vectors, float32 (rows, values), that ask for the values given, each as often as it shall come."""
+        weights = torch.as_tensor(given.shares, dtype=torch.float64, device=self._device)
+        value = torch.as_tensor(given.codes, device=self._device)[torch.multinomial(weights, rows, replacement=True)]
+        vector = torch.zeros(rows, self.width, device=self._device)
+        vector[torch.arange(rows, device=self._device), self._begin[given.column] + value] = 1.0
+        return vector
 
     def missed(self, logits: Tensor, asked: Asked) -> Tensor:
         """Cross entropy of the asked values, summed and divided by the rows."""

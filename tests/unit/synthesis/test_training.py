@@ -13,7 +13,9 @@ from ctgan.synthesizers.ctgan import Discriminator
 from torch.nn import functional
 
 from tasks.common.errors import RunFailed
-from tasks.synthesis.training import Coins, Conditions, FastCTGAN, Layers, Spans
+from tasks.synthesis.coded import Given
+from tasks.synthesis.encoding import Place
+from tasks.synthesis.training import Coins, Conditions, Layers, Spans, Trainer
 
 CATEGORICAL = ["ward", "sex"]
 
@@ -35,7 +37,18 @@ def learned():
     rows = transformer.transform(frame)
     theirs = CTGAN(enable_gpu=False)
     theirs._transformer = transformer
-    return frame, rows, theirs, Spans(transformer.output_info_list, "cpu")
+    return rows, theirs, places_of(transformer)
+
+
+def places_of(transformer):
+    """The package's description of places, as ours."""
+    found, start = [], 0
+    for column in transformer.output_info_list:
+        for span in column:
+            number = span.activation_fn == "tanh"
+            found.append(Place(start, span.dim, number=number, category=not number and len(column) == 1))
+            start += span.dim
+    return found
 
 
 @pytest.mark.parametrize("together", [1, 5])
@@ -94,7 +107,8 @@ def test_nothing_of_a_generators_loss_goes_to_the_discriminator():
 
 
 def test_softmaxes_are_those_of_each_span(learned):
-    _, rows, theirs, spans = learned
+    rows, theirs, places = learned
+    spans = Spans(places, "cpu")
     values = 30 * torch.randn(50, rows.shape[1])
     ours, start = spans.softmax(values), 0
     for column in theirs._transformer.output_info_list:
@@ -106,7 +120,8 @@ def test_softmaxes_are_those_of_each_span(learned):
 
 
 def test_activations_have_the_packages_distribution(learned):
-    _, rows, theirs, spans = learned
+    rows, theirs, places = learned
+    spans = Spans(places, "cpu")
     torch.manual_seed(0)
     logits = torch.randn(1, rows.shape[1]).expand(20_000, -1)
     ours, package = spans.activate(logits), theirs._apply_activate(logits)
@@ -118,7 +133,8 @@ def test_activations_have_the_packages_distribution(learned):
 
 @pytest.mark.parametrize("log_frequency", [True, False])
 def test_conditions_are_met_and_drawn_as_often_as_the_packages(learned, log_frequency):
-    _, rows, theirs, spans = learned
+    rows, theirs, places = learned
+    spans = Spans(places, "cpu")
     torch.manual_seed(0)
     conditions = Conditions(rows, spans, log_frequency, "cpu")
     sampler = DataSampler(rows, theirs._transformer.output_info_list, log_frequency)
@@ -135,7 +151,8 @@ def test_conditions_are_met_and_drawn_as_often_as_the_packages(learned, log_freq
 
 
 def test_the_loss_of_a_condition_is_the_packages(learned):
-    _, rows, theirs, spans = learned
+    rows, theirs, places = learned
+    spans = Spans(places, "cpu")
     torch.manual_seed(0)
     conditions = Conditions(rows, spans, True, "cpu")
     asked = conditions.draw(64)
@@ -147,38 +164,11 @@ def test_the_loss_of_a_condition_is_the_packages(learned):
     )
 
 
-def test_a_table_of_numbers_alone_is_learned(learned):
-    frame = learned[0][["age", "hours"]]
-    epochs = []
-    model = FastCTGAN(epochs.append, epochs=3, batch_size=100, pac=10, enable_gpu=False)
-    model.set_random_state(0)
-    model.fit(frame, [])
-    assert epochs == [1, 2, 3]
-    made = model.sample(200)
-    assert list(made.columns) == ["age", "hours"]
-    assert made.notna().all().all()
-
-
-def relation(rows):
-    """How much oftener the hours are long in ward a than elsewhere."""
-    long, ward = rows.hours > 5, rows.ward == "a"
-    return long[ward].mean() - long[~ward].mean()
-
-
-def test_training_finds_how_columns_hang_together():
-    rng = np.random.default_rng(2)
-    ward = rng.choice(list("abc"), 900)
-    hours = np.where(ward == "a", rng.normal(9, 1, 900), rng.normal(2, 0.5, 900))
-    frame = pd.DataFrame({"ward": ward, "hours": hours, "sex": rng.choice(["f", "m"], 900)})
-    found = {}
-    for epochs in (1, 120):
-        model = FastCTGAN(lambda _: None, epochs=epochs, batch_size=100, pac=1, log_frequency=False, enable_gpu=False)
-        model.set_random_state(3)
-        model.fit(frame, CATEGORICAL)
-        found[epochs] = relation(model.sample(3_000))
-    assert relation(frame) > 0.99
-    assert abs(found[1]) < 0.2, "what was hardly trained knows nothing of it"
-    assert found[120] > 0.5
+def test_what_is_given_is_asked_for_as_often_as_it_shall_come(learned):
+    rows, _, places = learned
+    conditions = Conditions(rows, Spans(places, "cpu"), False, "cpu")
+    asked = conditions.given(20_000, Given(column=0, codes=np.array([1, 3]), shares=np.array([3.0, 1.0])))
+    assert asked.mean(0).tolist() == pytest.approx([0, 0.75, 0, 0.25, 0, 0, 0], abs=0.01)
 
 
 def test_scores_are_the_discriminators():
@@ -189,7 +179,21 @@ def test_scores_are_the_discriminators():
 
 
 def test_training_that_diverges_is_told(learned):
-    model = FastCTGAN(lambda _: None, epochs=3, batch_size=100, pac=1, enable_gpu=False, generator_lr=1e30)
-    model.set_random_state(0)
+    rows, _, places = learned
+    trainer = Trainer(rows.astype(np.float32), places, batch=100, pack=1, log_frequency=False, rate=1e30)
     with pytest.raises(RunFailed, match="diverged in epoch"):
-        model.fit(learned[0], CATEGORICAL)
+        list(trainer.epochs(3))
+
+
+def test_drawing_in_between_changes_nothing_of_what_is_learned(learned):
+    rows, _, places = learned
+    found = []
+    for look in (False, True):
+        torch.manual_seed(0)
+        trainer = Trainer(rows.astype(np.float32), places, batch=100, pack=1, log_frequency=False)
+        for _ in trainer.epochs(2):
+            if look:
+                with torch.random.fork_rng():
+                    trainer.draw(50)
+        found.append(torch.cat([p.flatten() for p in trainer.drawing.state_dict().values()]))
+    assert torch.equal(*found)
