@@ -1,10 +1,11 @@
-"""`secured anonymize-set`: several tables about the same people, released together."""
+"""Several tables about the same people: released together, and made of synthetic people."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import pyarrow as pa
 import typer
 from rich.markup import escape
 from rich.table import Table as Grid
@@ -61,6 +62,49 @@ def anonymize_set(
     write_json(json, {"out": str(out), "sha256": hashes, **released.account.model_dump(mode="json")})
     if not quiet:
         _show(released.account, out)
+
+
+def synthesize_set(
+    policy: Annotated[Path, typer.Argument(help="The set (YAML): a base and tables of events.", show_default=False)],
+    released: Annotated[Path, typer.Argument(help="The folder that anonymize-set made of it.", show_default=False)],
+    people: Annotated[int, typer.Option("--people", "-n", min=1, help="How many people to make.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the tables.", show_default=False)],
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Make synthetic tables about the same synthetic people from a set that [bold]anonymize-set[/] released.
+
+    The base is learned by the policy's engine, with how many rows each person has in each table. Rows of a table are
+    drawn given the person's row in the base and the row before it, so that a history stays one; tables that go through
+    another one, given the row that they belong to. Every row belongs to somebody. What a table's [bold]constraints:[/]
+    say no row breaks. No engine guarantees privacy by itself: attack what comes out, table by table.
+
+    Example: [bold]secured synthesize-set study.yaml shared --people 5000 --out synthetic[/]
+    """
+    require_new(out)
+    with bar(quiet) as progress:
+        progress.say("reading the set")
+        rules = linked_forms.read(policy)
+        tables = {name: _table(released, name) for name in (linked_forms.BASE, *rules.tables)}
+        progress.say("learning and drawing")
+        from tasks.synthesis import linked
+
+        made = linked.synthesize(tables, rules, people, progress.at)
+        with staged_folder(out) as staging:
+            for name, table in made.tables.items():
+                write_parquet(table, staging / f"{name}.parquet")
+            staging.rename(out)
+    hashes = {place.stem: file_hash(place) for place in sorted(out.iterdir())}
+    rows = {name: table.num_rows for name, table in made.tables.items()}
+    write_json(json, {"out": str(out), "sha256": hashes, "rows": rows, "base": made.account.model_dump(mode="json")})
+    if not quiet:
+        counted = ", ".join(f"{count:,} rows of {name}" for name, count in rows.items())
+        console.print(f"wrote to {escape(str(out))}: {escape(counted)}", soft_wrap=True)
+
+
+def _table(folder: Path, name: str) -> pa.Table:
+    """Raises: InputError: the folder has no such table."""
+    return open_table(folder / f"{name}.parquet").read()
 
 
 def _show(account: SetAccount, out: Path) -> None:

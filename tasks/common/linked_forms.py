@@ -27,6 +27,7 @@ from pydantic import Field, field_validator, model_validator
 from tasks.common import policy_file
 from tasks.common.errors import PolicyError
 from tasks.common.policy import Column, Kind, Policy, Role
+from tasks.common.synthesis_forms import Constraints
 from tasks.common.transformation_forms import Shift
 from tasks.common.values import Value
 
@@ -53,6 +54,7 @@ class Events(Value):
     count_bands: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         None, description="Others may know how many rows a person has: from each of these on, people look alike."
     )
+    constraints: Constraints = Field(Constraints(), description="What no synthetic row of this table may break.")
 
     @field_validator("count_bands")
     @classmethod
@@ -71,6 +73,8 @@ class Events(Value):
                 )
             if column.kind is Kind.DATE and name in self.released and column.shift is None:
                 raise ValueError(f"`{name}` is a date of an event; give it `role: other` and a `shift:`, or `drop` it")
+        if unknown := [name for name in self.constraints.columns if name not in self.released]:
+            raise ValueError(f"constraints: `{unknown[0]}` is no column that is released as a value")
         if self.through is not None and self.person is not None:
             raise ValueError("the person is named by `person` or by `through`, not by both")
         return self

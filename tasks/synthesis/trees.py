@@ -52,31 +52,49 @@ class Column:
 
 
 class Trees:
-    """A tree for each column, in the order of `order`: numbers of columns, categories before numbers."""
+    """A tree for each column, categories before numbers, and whatever the rows stand in before both.
+
+    context: float (n, c), what is known of each row and not drawn.
+    """
 
     epochs = None
 
-    def __init__(self, rows: Coded, seed: int, progress: Progress) -> None:
+    def __init__(
+        self, rows: Coded, seed: int, progress: Progress = lambda _done, _of: None, context: np.ndarray | None = None
+    ) -> None:
+        """Learn each column from the context and the columns before it."""
+        a, known = len(rows.sizes), np.zeros((len(rows), 0)) if context is None else context
         self._sizes, self._numbers = rows.sizes, rows.numbers.shape[1]
-        together = np.concatenate([rows.codes.astype(np.float32), rows.numbers.astype(np.float32)], axis=1)
         exact = np.concatenate([rows.codes.astype(float), rows.numbers], axis=1)
-        a = len(rows.sizes)
         # Columns of few values first, since they split the others best.
         self._order = [*np.argsort(rows.sizes, kind="stable").tolist(), *range(a, a + self._numbers)]
         self._columns = []
         for place, column in enumerate(self._order):
-            features, values = together[:, self._order[:place]], exact[:, column]
-            self._columns.append(Column(features, values, number=column >= a, seed=derive(seed, str(column))))
+            features = _features(known, exact[:, self._order[:place]])
+            self._columns.append(Column(features, exact[:, column], number=column >= a, seed=derive(seed, str(column))))
             progress(place + 1, len(self._order))
 
+    @property
+    def width(self) -> int:
+        """How many columns are drawn."""
+        return len(self._columns)
+
     def draw(self, rows: int, seed: int, given: Given | None = None) -> Coded:  # noqa: ARG002
-        """New rows. Takes no conditions."""
+        """New rows, learned without a context. Takes no conditions."""
+        return self.draw_in(np.zeros((rows, 0)), seed)
+
+    def draw_in(self, context: np.ndarray, seed: int) -> Coded:
+        """A new row for each row of context."""
         rng, a = generator(seed, "trees"), len(self._sizes)
-        made = np.zeros((rows, a + self._numbers))
+        made = np.zeros((len(context), a + self._numbers))
         for place, (column, tree) in enumerate(zip(self._order, self._columns, strict=True)):
-            features = made[:, self._order[:place]].astype(np.float32)
-            made[:, column] = tree.draw(features, rng)
+            made[:, column] = tree.draw(_features(context, made[:, self._order[:place]]), rng)
         return Coded(made[:, :a].astype(np.int32), self._sizes, made[:, a:])
+
+
+def _features(known: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """What a tree looks at, in its precision."""
+    return np.concatenate([known, drawn], axis=1).astype(np.float32)
 
 
 def fit(rows: Coded, _settings: Synthesis, seed: int, _watch: Watch | None, progress: Progress) -> Trees:
