@@ -57,7 +57,7 @@ class Vocabulary:
     def encode(self, table: pa.Table) -> np.ndarray:
         """Features float64 (rows, columns): places in the category lists, NaN for unknown ones, then numbers."""
         columns = [_places(table[name], known) for name, known in self.categories.items()]
-        columns += [table[name].to_numpy().astype(np.float64) for name in self.numeric]
+        columns += [finite(table[name]) for name in self.numeric]
         return np.stack(columns, axis=1)
 
 
@@ -102,7 +102,7 @@ def fit(
     """
     labels = _two_labels(table, downstream)
     classifier = _classifier(Family.BOOSTING, words, seed)
-    classifier.fit(words.encode(table), labels, sample_weight=weights)
+    classifier.fit(_known(words.encode(table)), labels, sample_weight=weights)
     return Model(classifier, words, float(np.average(labels, weights=weights)))
 
 
@@ -114,7 +114,7 @@ def fit_family(family: Family, table: pa.Table, words: Vocabulary, downstream: D
     """
     labels = _two_labels(table, downstream)
     classifier = _classifier(family, words, seed)
-    classifier.fit(words.encode(table), labels)
+    classifier.fit(_known(words.encode(table)), labels)
     return Model(classifier, words, float(np.mean(labels)))
 
 
@@ -126,6 +126,11 @@ def _two_labels(table: pa.Table, downstream: Downstream) -> np.ndarray:
             "but all rows are alike in that"
         )
     return labels
+
+
+def _known(features: np.ndarray) -> np.ndarray:
+    """The features with columns that no row has a value in as zeros: they teach nothing, and trees cannot cut them."""
+    return np.where(np.isnan(features).all(axis=0), 0.0, features)
 
 
 def _classifier(family: Family, words: Vocabulary, seed: int) -> Any:
@@ -153,8 +158,7 @@ def _classifier(family: Family, words: Vocabulary, seed: int) -> Any:
 
 def positives(table: pa.Table, downstream: Downstream) -> np.ndarray:
     """Which rows have the positive value of the target, bool (rows,)."""
-    wanted = word(downstream.positive)
-    return np.array([word(value) == wanted for value in table[downstream.target].to_pylist()])
+    return words(table[downstream.target]) == word(downstream.positive)
 
 
 def auc(model: Model, table: pa.Table, downstream: Downstream, rng: np.random.Generator) -> Estimate:
@@ -163,11 +167,21 @@ def auc(model: Model, table: pa.Table, downstream: Downstream, rng: np.random.Ge
     Raises:
         TableError: the test rows have only one value of the target.
     """
+    labels = tested(table, downstream)
+    scores = model.scores(table)
+    return estimate(roc.area(labels, scores), roc.areas(labels, scores, rng))
+
+
+def tested(table: pa.Table, downstream: Downstream) -> np.ndarray:
+    """Which of the tested people are positive, bool (rows,).
+
+    Raises:
+        TableError: they are all alike.
+    """
     labels = positives(table, downstream)
     if labels.all() or not labels.any():
         raise TableError(f"the control has no two values of {downstream.target} to test the downstream model on")
-    scores = model.scores(table)
-    return estimate(roc.area(labels, scores), roc.areas(labels, scores, rng))
+    return labels
 
 
 def estimate(value: float, draws: np.ndarray) -> Estimate:
@@ -181,8 +195,21 @@ def is_number(values: pa.ChunkedArray) -> bool:
     return pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
 
 
+def finite(values: pa.ChunkedArray) -> np.ndarray:
+    """Numbers as float64 (rows,), NaN for missing and infinite ones."""
+    numbers = values.cast(pa.float64()).to_numpy()
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def words(values: pa.ChunkedArray) -> np.ndarray:
+    """Values as categories, str (rows,)."""
+    encoded = values.combine_chunks().dictionary_encode("encode")
+    known = np.array([word(value) for value in encoded.dictionary.to_pylist()], dtype=str)
+    return known[encoded.indices.to_numpy()]
+
+
 def _places(values: pa.ChunkedArray, known: tuple[str, ...]) -> np.ndarray:
-    place = {word: float(index) for index, word in enumerate(known)}
+    place = {label: float(index) for index, label in enumerate(known)}
     encoded = values.combine_chunks().dictionary_encode("encode")
     lookup = np.array([place.get(word(value), np.nan) for value in encoded.dictionary.to_pylist()])
     return lookup[encoded.indices.to_numpy()]

@@ -22,7 +22,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tasks.common.values import Value
 from tasks.utility import logistic
-from tasks.utility.downstream import is_number, word
+from tasks.utility.downstream import finite, is_number, words
 
 PERMUTATIONS = 20
 _MOST_ROWS = 10_000
@@ -113,7 +113,7 @@ def _dummies(rows: pa.Table) -> np.ndarray:
     found = []
     for name in rows.column_names:
         if is_number(rows[name]):
-            numbers = _numbers(rows[name])
+            numbers = finite(rows[name])
             known = np.isfinite(numbers)
             spread = numbers[known].std() if known.any() else 0.0
             middle = numbers[known].mean() if known.any() else 0.0
@@ -127,20 +127,14 @@ def _dummies(rows: pa.Table) -> np.ndarray:
 def _places(rows: pa.Table) -> np.ndarray:
     """Numbers as they are and labels by their rank in frequency, float64 (rows, columns)."""
     return np.stack(
-        [_numbers(rows[n]) if is_number(rows[n]) else _ranked(rows[n]).astype(np.float64) for n in rows.column_names],
+        [finite(rows[n]) if is_number(rows[n]) else _ranked(rows[n]).astype(np.float64) for n in rows.column_names],
         axis=1,
     )
 
 
-def _numbers(values: pa.ChunkedArray) -> np.ndarray:
-    numbers = values.cast(pa.float64()).to_numpy()
-    return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
 def _ranked(values: pa.ChunkedArray) -> np.ndarray:
     """Each value's rank by frequency, from 0; the rarest ones share the last."""
-    words = np.array([word(value) for value in values.to_pylist()], dtype=object).astype(str)
-    known, places, counts = np.unique(words, return_inverse=True, return_counts=True)
+    known, places, counts = np.unique(words(values), return_inverse=True, return_counts=True)
     ranks = np.empty(len(known), dtype=np.int64)
     ranks[np.lexsort((known, -counts))] = np.arange(len(known))
     return np.minimum(ranks[places], _MOST_LEVELS)

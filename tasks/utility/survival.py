@@ -16,7 +16,7 @@ from tasks.common.errors import TableError
 from tasks.common.utility_forms import Survival
 from tasks.common.values import Value
 from tasks.utility import effects
-from tasks.utility.downstream import Estimate, is_number, word
+from tasks.utility.downstream import Estimate, is_number, word, words
 from tasks.utility.effects import NORMAL_95, Effect, Fit
 from tasks.utility.terms import LEAST_ROWS, Design, Side, an_event
 
@@ -107,7 +107,7 @@ def followed(rows: pa.Table, asked: Survival, said: str) -> Followed:
     if not is_number(rows[asked.time]):
         raise TableError(f"survival cannot be compared: `{asked.time}` holds no numbers in the {said} rows")
     durations = rows[asked.time].cast(pa.float64()).to_numpy()
-    happened = np.array([word(value) == word(asked.positive) for value in rows[asked.event].to_pylist()])
+    happened = words(rows[asked.event]) == word(asked.positive)
     kept = np.isfinite(durations) & (np.nan_to_num(durations, nan=-1.0) >= 0)
     if kept.sum() < LEAST_ROWS or not happened[kept].any():
         raise TableError(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.utility import logistic
-from tasks.utility.downstream import MISSING, is_number, word
+from tasks.utility.downstream import MISSING, finite, is_number, words
 
 LEAST_ROWS = 30
 _MOST_LEVELS = 12
@@ -127,7 +127,7 @@ def _without_dependent(design: Design, free: np.ndarray) -> Design:
 
 
 def _number(name: str, real: Side, synthetic: Side, banned: frozenset[Term], said: list[str]) -> _Columns:
-    numbers = [_finite(side.rows[name]) for side in (real, synthetic)]
+    numbers = [finite(side.rows[name]) for side in (real, synthetic)]
     known = [np.isfinite(values) for values in numbers]
     term = Term(name, None, None)
     if any(mask.sum() < LEAST_ROWS or np.ptp(v[mask]) == 0 for v, mask in zip(numbers, known, strict=True)):
@@ -143,13 +143,13 @@ def _number(name: str, real: Side, synthetic: Side, banned: frozenset[Term], sai
 
 
 def _labels(name: str, real: Side, synthetic: Side, banned: frozenset[Term], said: list[str]) -> _Columns:
-    words = [_words(side.rows[name]) for side in (real, synthetic)]
-    counts = [_counts(column, side.outcome) for column, side in zip(words, (real, synthetic), strict=True)]
+    found = [words(side.rows[name]) for side in (real, synthetic)]
+    counts = [_counts(column, side.outcome) for column, side in zip(found, (real, synthetic), strict=True)]
     known = sorted(counts[0].keys() - {MISSING}, key=lambda level: (-sum(counts[0][level]), level))
     estimable = [
         level
         for level in known
-        if all(_enough(found.get(level, (0, 0)), side) for found, side in zip(counts, (real, synthetic), strict=True))
+        if all(_enough(count.get(level, (0, 0)), side) for count, side in zip(counts, (real, synthetic), strict=True))
     ]
     reference, levels = (estimable[0] if estimable else None), estimable[1:_MOST_LEVELS]
     levels = [level for level in levels if Term(name, level, reference) not in banned]
@@ -162,10 +162,10 @@ def _labels(name: str, real: Side, synthetic: Side, banned: frozenset[Term], sai
         said.append(f"{name}: fewer than two values that can be compared")
         return _Columns([], [], [])
     shown = [reference, *levels]
-    others = [(~np.isin(column, shown)).astype(np.float64) for column in words]
+    others = [(~np.isin(column, shown)).astype(np.float64) for column in found]
     return _Columns(
         [Term(name, level, reference) for level in levels],
-        [((words[0] == level).astype(np.float64), (words[1] == level).astype(np.float64)) for level in levels],
+        [((found[0] == level).astype(np.float64), (found[1] == level).astype(np.float64)) for level in levels],
         [(others[0], others[1])],
     )
 
@@ -180,11 +180,3 @@ def _counts(words: np.ndarray, outcome: np.ndarray) -> dict[str, tuple[int, int]
     without, having = (np.bincount(places[outcome == said], minlength=len(known)) for said in (False, True))
     return {str(level): (int(a), int(b)) for level, a, b in zip(known, without, having, strict=True)}
 
-
-def _words(values: pa.ChunkedArray) -> np.ndarray:
-    return np.array([word(value) for value in values.to_pylist()], dtype=str)
-
-
-def _finite(values: pa.ChunkedArray) -> np.ndarray:
-    numbers = values.cast(pa.float64()).to_numpy()
-    return np.where(np.isfinite(numbers), numbers, np.nan)
