@@ -1,4 +1,4 @@
-"""What clinicians would read from synthetic rows, beside what they would read from the release: effects and survival."""
+"""What clinicians would read from synthetic rows, beside what they would from the release: effects and survival."""
 
 from __future__ import annotations
 
@@ -59,4 +59,4 @@ def _odds(real: pa.Table, synthetic: pa.Table, policy: Policy) -> tuple[tuple[Ef
     if any(side.outcome.all() or not side.outcome.any() for side in sides):
         return (), (f"odds ratios: {policy.downstream.target} is the same in all real or in all synthetic rows",)
     columns = [n for n in policy.features if all(n in rows.column_names for rows in (real, synthetic))]
-    return effects.odds_ratios(*sides, columns)
+    return effects.odds_ratios(sides[0], sides[1], columns)

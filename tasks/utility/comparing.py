@@ -31,8 +31,8 @@ class Comparison(Value):
     """How useful synthetic rows are beside the real ones, and on whom that was tested.
 
     held_out: whether the tested people were taken out of the real rows, which had no others beside them.
-    left_out: released columns that the real rows or the tested people lack, which were not compared. missing: those that
-    the synthetic rows alone lack; they count as columns without any value.
+    left_out: released columns that the real rows or the tested people lack, which were not compared. missing: those
+    that the synthetic rows alone lack; they count as columns without any value.
     """
 
     real_rows: int
@@ -66,8 +66,8 @@ def compare(real: Table, synthetic: Table, test: Table | None, policy: Policy, s
         rows, people = rows.filter(pa.array(~held)), rows.filter(pa.array(held))
     if min(rows.num_rows, people.num_rows, made.num_rows) < _FEWEST_ROWS:
         raise TableError(
-            f"there are {rows.num_rows} real, {people.num_rows} tested and {made.num_rows} synthetic rows; a comparison "
-            f"takes at least {_FEWEST_ROWS} of each"
+            f"there are {rows.num_rows} real, {people.num_rows} tested and {made.num_rows} synthetic rows; a "
+            f"comparison takes at least {_FEWEST_ROWS} of each"
         )
     rows, made, people = _one_language(rows.select(names), made.select(names), people.select(names))
     say("comparing, which takes some seconds for each ten thousand rows")
@@ -120,7 +120,7 @@ def _require_target(policy: Policy, tables: dict[str, pa.Table]) -> None:
     for said, rows in tables.items():
         if policy.downstream.target not in rows.column_names:
             raise TableError(
-                f"the {said} rows have no column `{policy.downstream.target}`, which the policy's `downstream:` asks for"
+                f"the {said} rows have no column `{policy.downstream.target}`, the target of the policy's `downstream:`"
             )
 
 

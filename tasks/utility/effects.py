@@ -25,7 +25,7 @@ Fit = Callable[[Design], tuple[np.ndarray, np.ndarray]]
 class Effect(Value):
     """A ratio with its 95 % interval in real and in synthetic rows.
 
-    level: the label that is compared with `reference`; None for a number, whose ratio is that of one standard deviation.
+    level: the label that is compared with `reference`; None for a number, whose ratio is of one standard deviation.
     """
 
     column: str

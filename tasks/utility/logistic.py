@@ -18,7 +18,7 @@ def independent(design: np.ndarray) -> np.ndarray:
     spread = design - design.mean(axis=0)
     length = np.linalg.norm(spread, axis=0)
     scaled = spread / np.where(length > 0, length, 1.0)
-    # Each diagonal entry is how far a column reaches out of the space of those before it; more columns than rows follow.
+    # Each diagonal entry is how far a column reaches out of the space of those before it; there are as many as rows.
     reach = np.abs(np.diagonal(np.linalg.qr(scaled, mode="r")))
     kept = np.zeros(design.shape[1], dtype=bool)
     kept[: len(reach)] = reach > _TOLERANCE

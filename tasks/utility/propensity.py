@@ -1,17 +1,17 @@
 """How well a model tells synthetic rows from real ones: the propensity score mean squared error, pMSE.
 
-Real and synthetic rows are put together and a model estimates for each the chance p that it is synthetic. With N rows, a
-share c of them synthetic, pMSE = sum (p - c)^2 / N, which is 0 where nothing can be told. A model tells something by
+Real and synthetic rows are put together and a model estimates for each the chance p that it is synthetic. With N rows,
+a share c of them synthetic, pMSE = sum (p - c)^2 / N, which is 0 where nothing can be told. A model tells something by
 chance, the more so the more parameters it has; pMSE is therefore compared with what it would be if the synthesis were
 right (Snoke, Raab, Nowok, Dibben & Slavkovic 2018, J. R. Stat. Soc. A 181:663).
 
-The null hypothesis is that the synthetic rows were drawn from the true distribution with parameters fitted to these real
-rows. Then, for logistic regression with k parameters, pMSE has the mean (k - 1) (1 - c)^2 c / N and the standard
+The null hypothesis is that the synthetic rows were drawn from the true distribution with parameters fitted to these
+real rows. Then, for logistic regression with k parameters, pMSE has the mean (k - 1) (1 - c)^2 c / N and the standard
 deviation sqrt(2 (k - 1)) (1 - c)^2 c / N. Rows that are an independent sample of the same people's distribution differ
 more, since real rows then scatter too: their mean is 1 / (1 - c) as large, twice at equal numbers.
 
-A tree has no such formula. Its null is taken from trees on the same rows with shuffled origins; as these are the null of
-an independent sample, they are multiplied by 1 - c, which is synthpop's half at equal numbers.
+A tree has no such formula. Its null is taken from trees on the same rows with shuffled origins; as these are the null
+of an independent sample, they are multiplied by 1 - c, which is synthpop's half at equal numbers.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ _LEAF = 0.005
 class Propensity(Value):
     """pMSE with its mean and standard deviation under the null hypothesis, by one kind of model.
 
-    by: `logistic` has a main effect of each column, so it sees marginals; `tree` sees combinations too.
+    by: `logistic` has a main effect of each column, so it sees single columns; `tree` sees combinations too.
+    share: of synthetic rows among those compared.
     """
 
     by: str
+    share: float
     pmse: float
     expected: float
     deviation: float
@@ -45,6 +47,11 @@ class Propensity(Value):
     def ratio(self) -> float:
         """pMSE as a multiple of what a right synthesis would have: 1 is perfect, 10 is poor."""
         return self.pmse / self.expected if self.expected > 0 else 1.0
+
+    @property
+    def other_people(self) -> float:
+        """The ratio that an independent sample of the same distribution would have."""
+        return 1 / (1 - self.share)
 
     @property
     def standardised(self) -> float:
@@ -74,6 +81,7 @@ def by_logistic(design: np.ndarray, origin: np.ndarray) -> Propensity:
         pmse = _pmse(logistic.chances(design, coefficients), share)
     return Propensity(
         by="logistic",
+        share=float(share),
         pmse=pmse,
         expected=float(columns * unit),
         deviation=float(np.sqrt(2 * columns) * unit),
@@ -92,6 +100,7 @@ def by_tree(features: np.ndarray, origin: np.ndarray, rng: np.random.Generator) 
     by_chance = np.array([told(rng.permutation(origin)) for _ in range(PERMUTATIONS)]) * (1 - share)
     return Propensity(
         by="tree",
+        share=float(share),
         pmse=told(origin),
         expected=float(by_chance.mean()),
         deviation=float(by_chance.std(ddof=1)),

@@ -82,7 +82,7 @@ def compare(real: pa.Table, synthetic: pa.Table, asked: Survival) -> SurvivalCom
     reach = NORMAL_95 * math.sqrt(sum(error**2 for _, error in means))
     difference = means[1][0] - means[0][0]
     groups = [name for name in asked.groups if all(name in rows.column_names for rows in (real, synthetic))]
-    hazards, left_out = hazard_ratios(*sides, groups) if groups else ((), ())
+    hazards, left_out = hazard_ratios(sides[0], sides[1], groups) if groups else ((), ())
     return SurvivalComparison(
         times=tuple(times.tolist()),
         real=_curve(curves[0], sides[0], times),
@@ -120,8 +120,8 @@ def followed(rows: pa.Table, asked: Survival, said: str) -> Followed:
 def restricted_mean(durations: np.ndarray, events: np.ndarray, until: float) -> tuple[float, float]:
     """The mean time before the event within `until`, and its standard error, in the unit of durations.
 
-    The area under the Kaplan-Meier curve S. With d events among the Y at risk at each time t, the variance is the sum of
-    (area right of t)^2 d / (Y (Y - d)), Greenwood's (Klein & Moeschberger, Survival Analysis, 4.5).
+    The area under the Kaplan-Meier curve S. With d events among the Y at risk at each time t, the variance is the sum
+    of (area right of t)^2 d / (Y (Y - d)), Greenwood's (Klein & Moeschberger, Survival Analysis, 4.5).
     """
     times, place = np.unique(durations, return_inverse=True)
     happened = np.bincount(place, weights=events, minlength=len(times))

@@ -103,7 +103,8 @@ def build(real: Side, synthetic: Side, columns: list[str], banned: frozenset[Ter
     said += [f"{term.column}: follows from other columns" for term, ok in zip(terms, free, strict=True) if not ok]
     return Terms(
         tuple(term for term, ok in zip(terms, free, strict=True) if ok),
-        *(_without_dependent(design, free) for design in matrices),
+        _without_dependent(matrices[0], free),
+        _without_dependent(matrices[1], free),
         tuple(dict.fromkeys(said)),
     )
 
@@ -145,27 +146,25 @@ def _number(name: str, real: Side, synthetic: Side, banned: frozenset[Term], sai
 def _labels(name: str, real: Side, synthetic: Side, banned: frozenset[Term], said: list[str]) -> _Columns:
     found = [words(side.rows[name]) for side in (real, synthetic)]
     counts = [_counts(column, side.outcome) for column, side in zip(found, (real, synthetic), strict=True)]
-    known = sorted(counts[0].keys() - {MISSING}, key=lambda level: (-sum(counts[0][level]), level))
-    estimable = [
+    by_frequency = sorted(counts[0].keys() - {MISSING}, key=lambda level: (-sum(counts[0][level]), level))
+    shown = [
         level
-        for level in known
-        if all(_enough(count.get(level, (0, 0)), side) for count, side in zip(counts, (real, synthetic), strict=True))
-    ]
-    reference, levels = (estimable[0] if estimable else None), estimable[1:_MOST_LEVELS]
-    levels = [level for level in levels if Term(name, level, reference) not in banned]
-    if left := len((counts[0].keys() | counts[1].keys()) - {reference, *levels, MISSING}):
+        for level in by_frequency
+        if _enough(counts[0][level], real) and _enough(counts[1].get(level, (0, 0)), synthetic)
+    ][:_MOST_LEVELS]
+    shown = [level for level in shown if Term(name, level, shown[0]) not in banned]
+    if left := len((counts[0].keys() | counts[1].keys()) - {*shown, MISSING}):
         said.append(
-            f"{name}: {left} {'value' if left == 1 else 'values'} with fewer than {LEAST_ROWS} rows, without a finite estimate, or beyond the "
-            f"{_MOST_LEVELS} most frequent, taken together"
+            f"{name}: {left} {'value' if left == 1 else 'values'} with fewer than {LEAST_ROWS} rows, without a finite "
+            f"estimate, or beyond the {_MOST_LEVELS} most frequent, taken together"
         )
-    if not levels:
+    if len(shown) < 2:
         said.append(f"{name}: fewer than two values that can be compared")
         return _Columns([], [], [])
-    shown = [reference, *levels]
     others = [(~np.isin(column, shown)).astype(np.float64) for column in found]
     return _Columns(
-        [Term(name, level, reference) for level in levels],
-        [((found[0] == level).astype(np.float64), (found[1] == level).astype(np.float64)) for level in levels],
+        [Term(name, level, shown[0]) for level in shown[1:]],
+        [((found[0] == level).astype(np.float64), (found[1] == level).astype(np.float64)) for level in shown[1:]],
         [(others[0], others[1])],
     )
 
@@ -174,9 +173,8 @@ def _enough(count: tuple[int, int], side: Side) -> bool:
     return sum(count) >= LEAST_ROWS and side.estimable(*count)
 
 
-def _counts(words: np.ndarray, outcome: np.ndarray) -> dict[str, tuple[int, int]]:
+def _counts(labels: np.ndarray, outcome: np.ndarray) -> dict[str, tuple[int, int]]:
     """Rows of each level without and with the outcome."""
-    known, places = np.unique(words, return_inverse=True)
+    known, places = np.unique(labels, return_inverse=True)
     without, having = (np.bincount(places[outcome == said], minlength=len(known)) for said in (False, True))
     return {str(level): (int(a), int(b)) for level, a, b in zip(known, without, having, strict=True)}
-
