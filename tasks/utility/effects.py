@@ -89,10 +89,16 @@ def compare(
 
 
 def _separated(found: Terms, ratios: list[tuple[np.ndarray, np.ndarray]]) -> Term | None:
-    """The term whose estimate is the farthest from finite. One at a time, since it may drag others along."""
-    errors = np.max([np.nan_to_num(errors[: len(found.terms)], nan=np.inf) for _, errors in ratios], axis=0)
-    worst = int(np.argmax(errors))
-    return found.terms[worst] if errors[worst] > _SEPARATED else None
+    """The term without a finite estimate that tells the outcomes apart the most.
+
+    One at a time: where outcomes are wholly separated, the others lose their estimates to it.
+    """
+    count = len(found.terms)
+    told = np.zeros(count)
+    for (logs, errors), design in zip(ratios, (found.real, found.synthetic), strict=True):
+        endless = ~(errors[:count] <= _SEPARATED)  # missing numbers too
+        told = np.maximum(told, np.where(endless, np.abs(logs[:count]) * design.matrix[:, :count].std(axis=0), 0))
+    return found.terms[int(np.argmax(told))] if told.any() else None
 
 
 def _effects(found: Terms, ratios: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Effect, ...]:
