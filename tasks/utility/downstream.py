@@ -100,7 +100,7 @@ def fit(
     Raises:
         TableError: the target has only one value in these rows.
     """
-    labels = _two_labels(table, downstream)
+    labels = outcomes(table, downstream)
     classifier = _classifier(Family.BOOSTING, words, seed)
     classifier.fit(_known(words.encode(table)), labels, sample_weight=weights)
     return Model(classifier, words, float(np.average(labels, weights=weights)))
@@ -112,13 +112,18 @@ def fit_family(family: Family, table: pa.Table, words: Vocabulary, downstream: D
     Raises:
         TableError: the target has only one value in these rows.
     """
-    labels = _two_labels(table, downstream)
+    labels = outcomes(table, downstream)
     classifier = _classifier(family, words, seed)
     classifier.fit(_known(words.encode(table)), labels)
     return Model(classifier, words, float(np.mean(labels)))
 
 
-def _two_labels(table: pa.Table, downstream: Downstream) -> np.ndarray:
+def outcomes(table: pa.Table, downstream: Downstream) -> np.ndarray:
+    """Which rows to learn from are positive, bool (rows,).
+
+    Raises:
+        TableError: they are all alike.
+    """
     labels = positives(table, downstream)
     if labels.all() or not labels.any():
         raise TableError(

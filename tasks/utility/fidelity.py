@@ -138,6 +138,7 @@ def _answers(
         return ()
     words = model.vocabulary(release, [name for name in policy.features if name in release.column_names], policy)
     labels = model.tested(test, task)
+    model.outcomes(release, task)
     answers = []
     for family in Family:
 

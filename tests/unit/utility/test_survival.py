@@ -27,7 +27,7 @@ def patients(count, seed, censored=0.3, faster=1.0):
 
 
 def test_without_censoring_it_is_the_mean_and_its_standard_error():
-    # Then S is the empirical survival, its area the mean of min(T, until), and Greenwood's variance that of those over n.
+    # Then S is the empirical survival, its area the mean of min(T, until), and the variance that of those over n.
     rng = np.random.default_rng(1)
     durations, until = np.round(rng.exponential(10, 400)), 15.0
     mean, error = survival.restricted_mean(durations, np.ones(400, dtype=bool), until)

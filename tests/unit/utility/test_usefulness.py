@@ -104,7 +104,7 @@ def test_rows_that_lose_more_than_the_policys_gap_are_not_useful():
     weak = pa.concat_tables([patients(1000, 7), fidelity.shuffled(patients(500, 8), np.random.default_rng(1))])
     strict = POLICY.model_copy(update={"usefulness": Usefulness(gap=0.0)})
     found = fidelity.compare(REAL, weak, TEST, strict, 1)
-    assert found.informative and found.trends_closed > 0.5 and found.answers[0].gap.value > 0
+    assert found.informative and found.trends_closed > 0.1 and found.answers[0].gap.value > 0
     assert not found.useful
     assert found.model_copy(update={"largest_gap": 0.1}).useful
 
