@@ -60,11 +60,11 @@ def compare(
         people = open_table(test) if test else None
         progress.say("loading libraries")
         found = comparing.compare(open_table(real), open_table(synthetic), people, rules, progress.say)
-    useful = found.fidelity.useful
-    write_json(json, {"useful": useful, **found.model_dump(mode="json")})
-    if html is not None:
-        from tasks.hub import usefulness
+    from tasks.hub import usefulness
 
+    useful, figures = found.fidelity.useful, usefulness.figures(found.fidelity)
+    write_json(json, {"useful": useful, "figures": figures, **found.model_dump(mode="json")})
+    if html is not None:
         write_text(html, usefulness.page(found, rules, (real.name, synthetic.name)))
     _show(found, rules)
     if html is not None and not quiet:

@@ -21,6 +21,7 @@ from tasks.utility.effects import NORMAL_95, Effect, Fit
 from tasks.utility.terms import LEAST_ROWS, Design, Side, an_event
 
 _POINTS = 60
+_FEWEST_FOLLOWED = 10
 
 
 class Curve(Value):
@@ -34,7 +35,7 @@ class Curve(Value):
 
 
 class SurvivalComparison(Value):
-    """Survival in real and synthetic rows, up to the shorter of the two follow-ups.
+    """Survival in real and synthetic rows, up to a time at which ten to thirty people of either are still followed.
 
     times: where both curves are given. largest_difference: of the curves, at any time. mean_difference: synthetic minus
     real restricted mean survival time in the unit of the times. hazards: Cox hazard ratios of the policy's groups.
@@ -73,7 +74,7 @@ def compare(real: pa.Table, synthetic: pa.Table, asked: Survival) -> SurvivalCom
         TableError: a column is not there, times are no numbers any more, or too few people or no event are left.
     """
     sides = [followed(rows, asked, said) for rows, said in ((real, "real"), (synthetic, "synthetic"))]
-    until = float(min(side.durations.max() for side in sides))
+    until = min(_still_followed(side.durations) for side in sides)
     if until <= 0:
         raise TableError(f"survival cannot be compared: nobody is followed for any time in `{asked.time}`")
     curves = [_kaplan_meier(side) for side in sides]
@@ -153,6 +154,12 @@ def _cox(people: Followed) -> Fit:
         return model.params_.to_numpy(), model.standard_errors_.to_numpy()
 
     return fit
+
+
+def _still_followed(durations: np.ndarray) -> float:
+    """The latest time that a curve is worth reading at, and that tells of nobody alone."""
+    people = min(max(len(durations) // 10, _FEWEST_FOLLOWED), LEAST_ROWS)
+    return float(np.sort(durations)[-people])
 
 
 def _kaplan_meier(people: Followed) -> KaplanMeierFitter:

@@ -68,8 +68,10 @@ def test_the_largest_difference_is_that_of_the_curves_at_any_time():
     real = pa.table({"days": np.arange(1.0, 41), "relapse": ["yes"] * 40})
     synthetic = pa.table({"days": [10.0] * 20 + [40.0] * 20, "relapse": ["yes"] * 40})
     found = survival.compare(real, synthetic, Survival(time="days", event="relapse", positive="yes"))
-    # On day 39 one of 40 is left in one table, and 20 of 40 in the other.
-    assert found.largest_difference == pytest.approx(20 / 40 - 1 / 40)
+    # Ten are still followed on day 31 in one table, and on day 40 in the other. On day 31, 9 of 40 are left in one, and
+    # 20 in the other; the curves are farther apart than on day 10, when 30 and 20 are.
+    assert found.times[-1] == 31
+    assert found.largest_difference == pytest.approx(11 / 40)
     assert found.hazards == ()
 
 
