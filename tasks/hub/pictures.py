@@ -132,15 +132,14 @@ def steps(
             found += [f"{x_of(time):.1f},{y_of(before):.1f}", f"{x_of(time):.1f},{y_of(after):.1f}"]
         return found
 
-    quarters = [number / 4 for number in range(5)]
     axis = "".join(
         f'<text class="axis" x="{left - 10}" y="{y_of(share) + 4:.1f}" text-anchor="end">{_percent(share)}</text>'
         f'<line class="grid" x1="{left}" x2="{left + width}" y1="{y_of(share):.1f}" y2="{y_of(share):.1f}"/>'
-        for share in (bottom + (1 - bottom) * quarter for quarter in quarters)
+        for share in (bottom + (1 - bottom) * fifth / 5 for fifth in range(6))
     )
     axis += "".join(
         f'<text class="axis" x="{x_of(time):.1f}" y="230" text-anchor="middle">{time:,.4g}</text>'
-        for time in (times[-1] * quarter for quarter in quarters)
+        for time in (times[-1] * quarter / 4 for quarter in range(5))
     )
     drawn = "".join(
         f'<polygon class="band {tone}" points="{" ".join(corners(low) + corners(high)[::-1])}"/>'
