@@ -17,6 +17,8 @@ from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Int
 from tasks.common.recoding_forms import Recoding, RecodingSpec
 from tasks.common.synthesis_forms import Synthesis
 from tasks.common.transformation_forms import Limit, Shift, require_sense
+from tasks.common.utility_forms import Downstream as Downstream
+from tasks.common.utility_forms import Survival, Usefulness, Volume
 from tasks.common.values import Value, content_hash
 
 # Largest acceptable risk by sharing context, as the probability 1/n of a smallest group of n.
@@ -162,25 +164,6 @@ class Adjust(Value):
     )
 
 
-class Downstream(Value):
-    """The question the data shall answer: a classifier of `target`, which measures usefulness and bias."""
-
-    target: str
-    positive: Leaf = Field(description="The value of `target` that the classifier looks for.")
-    features: tuple[str, ...] | None = Field(
-        None, description="Columns it learns from; if not given, all released ones that are not sensitive."
-    )
-
-
-class Volume(Value):
-    """How many rows are enough."""
-
-    tolerance: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.01, description="AUC that more rows would still gain.")
-    max_factor: Annotated[float, Field(ge=1, le=100)] = Field(
-        3.0, description="Most rows, as a multiple of the release."
-    )
-
-
 class Fairness(Value):
     """Bias of the downstream model between groups of people."""
 
@@ -213,7 +196,9 @@ class Policy(Value):
     attacks: Attacks = Attacks()
     adjust: Adjust = Adjust()
     downstream: Downstream | None = None
+    survival: Survival | None = None
     volume: Volume = Volume()
+    usefulness: Usefulness = Usefulness()
     synthesis: Synthesis = Synthesis()
     fairness: Fairness | None = None
 
@@ -311,10 +296,18 @@ class Policy(Value):
                 list(self.downstream.features or ()) if self.downstream else [],
                 released,
             ),
+            ("survival.time", [self.survival.time] if self.survival else [], released),
+            ("survival", [self.survival.event, *self.survival.groups] if self.survival else [], released),
             ("fairness.protected", list(self.fairness.protected) if self.fairness else [], released),
             ("synthesis.conditions", list(self.synthesis.conditions), released),
             ("synthesis.constraints", self.synthesis.constraints.columns, released),
         ]
+
+    @model_validator(mode="after")
+    def _times_are_numbers(self) -> Self:
+        if self.survival and self.columns[self.survival.time].kind is not Kind.NUMERIC:
+            raise ValueError(f"survival.time names `{self.survival.time}`, which needs `kind: numeric`")
+        return self
 
     @property
     def features(self) -> list[str]:

@@ -28,6 +28,7 @@ from tasks.common.policy import Policy
 from tasks.common.values import content_hash
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.handles import Registration
+from tasks.hub.usefulness import figures
 
 EXPERIMENT = "data-flow"
 _FINGERPRINT = "secured.fingerprint"
@@ -155,14 +156,7 @@ def _metrics(dossier: Dossier) -> dict[str, float]:
             **_risks("synthetic.", dossier.verdict.synthetic),
         }
     if dossier.fidelity:
-        fidelity = dossier.fidelity
-        found |= {"shapes": fidelity.shapes, "trends": fidelity.trends, "trends_floor": fidelity.trends_floor}
-        for name, auc in (
-            ("auc_synthetic", fidelity.auc),
-            ("auc_release", fidelity.auc_real),
-            ("auc_floor", fidelity.auc_floor),
-        ):
-            found |= {name: auc.value} if auc else {}
+        found |= figures(dossier.fidelity)
     if dossier.fairness:
         for when, biases in (("before", dossier.fairness.before), ("after", dossier.fairness.after)):
             for bias in biases:

@@ -6,9 +6,10 @@ Colours are the style sheet's variables; every picture has a title that says in 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -16,6 +17,8 @@ _WIDTH = 640
 _LABEL_WIDTH = 190
 _LABEL_LETTERS = 30  # that fit into it
 _ROW = 25
+_WIDEST_RATIO = 30.0
+_RATIO_TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 _APART = 12  # points of the score between texts that do not touch, even when printed large for small screens
 
 
@@ -73,6 +76,77 @@ def spans(rows: Sequence[Span | str], *, threshold: float | None, title: str, mo
         x = _LABEL_WIDTH + threshold * scale
         parts.append(f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 26}"/>')
     return _svg(height, title, "".join(parts))
+
+
+def ratios(rows: Sequence[tuple[str, Sequence[Span]] | str], title: str) -> Markup:
+    """Ratios with their bounds on a logarithmic axis, those of one label below each other; texts are headings."""
+    every = [span for row in rows if not isinstance(row, str) for span in row[1]]
+    # Bounds beyond this factor are cut off, so that one uncertain ratio does not squeeze all others.
+    reach = min(max(max(math.log(s.high), -math.log(s.low)) for s in every) * 1.05, math.log(_WIDEST_RATIO))
+    middle = (_LABEL_WIDTH + _WIDTH - 20) / 2
+    scale = (_WIDTH - _LABEL_WIDTH - 20) / 2 / reach
+
+    def place(ratio: float) -> float:
+        return middle + scale * min(max(math.log(ratio), -reach), reach)
+
+    height = _ROW * len(rows) + 30
+    parts = [_ratio_axis(place, reach, height)]
+    for number, row in enumerate(rows):
+        y = _ROW * number + 13
+        if isinstance(row, str):
+            parts.append(f'<text class="label strong" x="0" y="{y + 6}">{escape(row)}</text>')
+            continue
+        label, spans_of_label = row
+        parts.append(
+            f'<text class="label" x="{_LABEL_WIDTH - 10}" y="{y + 4}" text-anchor="end">'
+            f"{escape(_short(label, _LABEL_LETTERS))}</text>"
+        )
+        for offset, span in zip((-4, 4), spans_of_label, strict=True):
+            parts.append(
+                f'<line class="bounds {span.tone}" x1="{place(span.low):.1f}" x2="{place(span.high):.1f}" '
+                f'y1="{y + offset}" y2="{y + offset}"/>'
+                f'<circle class="{span.tone}" cx="{place(span.value):.1f}" cy="{y + offset}" r="4"/>'
+            )
+    return _svg(height, title, "".join(parts))
+
+
+def steps(
+    times: Sequence[float], curves: Sequence[tuple[str, Sequence[float], Sequence[float], Sequence[float]]], title: str
+) -> Markup:
+    """Survival curves as steps with their bounds as bands: (class of the style sheet, survival, low, high) each.
+
+    The axis begins at the quarter below all of them.
+    """
+    bottom = min(math.floor(4 * min(min(low) for _, _, low, _ in curves)) / 4, 0.75)
+    left, top, width, height = 60, 10, _WIDTH - 90, 200
+
+    def x_of(time: float) -> float:
+        return left + width * time / times[-1]
+
+    def y_of(share: float) -> float:
+        return top + height * (1 - share) / (1 - bottom)
+
+    def corners(values: Sequence[float]) -> list[str]:
+        found = [f"{x_of(times[0]):.1f},{y_of(values[0]):.1f}"]
+        for time, (before, after) in zip(times[1:], pairwise(values), strict=True):
+            found += [f"{x_of(time):.1f},{y_of(before):.1f}", f"{x_of(time):.1f},{y_of(after):.1f}"]
+        return found
+
+    axis = "".join(
+        f'<text class="axis" x="{left - 10}" y="{y_of(share) + 4:.1f}" text-anchor="end">{_percent(share)}</text>'
+        f'<line class="grid" x1="{left}" x2="{left + width}" y1="{y_of(share):.1f}" y2="{y_of(share):.1f}"/>'
+        for share in (bottom + (1 - bottom) * fifth / 5 for fifth in range(6))
+    )
+    axis += "".join(
+        f'<text class="axis" x="{x_of(time):.1f}" y="230" text-anchor="middle">{time:,.4g}</text>'
+        for time in (times[-1] * quarter / 4 for quarter in range(5))
+    )
+    drawn = "".join(
+        f'<polygon class="band {tone}" points="{" ".join(corners(low) + corners(high)[::-1])}"/>'
+        f'<polyline class="line {tone}" points="{" ".join(corners(survival))}"/>'
+        for tone, survival, low, high in curves
+    )
+    return _svg(240, title, axis + drawn)
 
 
 def share_bars(labels: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], title: str) -> Markup:
@@ -151,6 +225,17 @@ def _axis(top: float, scale: float, height: float) -> str:
         x = _LABEL_WIDTH + value * scale
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 26}"/>')
         parts.append(f'<text class="axis" x="{x:.1f}" y="{height - 8}" text-anchor="middle">{_tick(value, top)}</text>')
+    return "".join(parts)
+
+
+def _ratio_axis(place: Callable[[float], float], reach: float, height: float) -> str:
+    parts = []
+    for ratio in _RATIO_TICKS:
+        if abs(math.log(ratio)) <= reach:
+            line = "threshold" if ratio == 1 else "grid"
+            x = place(ratio)
+            parts.append(f'<line class="{line}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 26}"/>')
+            parts.append(f'<text class="axis" x="{x:.1f}" y="{height - 8}" text-anchor="middle">{ratio:g}</text>')
     return "".join(parts)
 
 

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from tasks.attacks.score import Finding, Gate, Scorecard
 from tasks.fairness.measure import Bias, GroupRates
-from tasks.hub import pictures, wording
+from tasks.hub import pictures, usefulness, wording
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.pictures import Span
 from tasks.hub.summary import headline, reason
 from tasks.hub.wording import GOALS, by_goal, change, percent
 from tasks.utility.distributions import Distribution
 
-_HERE = Path(__file__).parent
 _TONES = {Gate.PASSES: "good", Gate.FAILS: "bad", Gate.INCONCLUSIVE: "unsure"}
-_FIT_POINTS = 60
 
 
 def render(dossier: Dossier) -> str:
     """The report as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    template = usefulness.environment().get_template("report.html.j2")
+    return template.render(
         d=dossier,
         account=dossier.release.account,
-        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own style sheet
+        css=usefulness.style_sheet(),
         headline=headline(dossier),
         reason=reason(dossier),
         tone=_TONES[dossier.card.gate],
@@ -48,7 +36,7 @@ def render(dossier: Dossier) -> str:
         spans_of=_attack_spans,
         tone_of_finding=_tone,
         series_of=_series,
-        **_usefulness(dossier),
+        **usefulness.shown(dossier.policy, dossier.volume, dossier.fidelity),
         **_bias(dossier),
     )
 
@@ -93,31 +81,6 @@ def _columns(dossier: Dossier) -> list[dict[str, Any]]:
 def _series(distribution: Distribution) -> list[tuple[str, tuple[float, ...]]]:
     series = [("before", distribution.before), ("after", distribution.after)]
     return series + ([("synthetic", distribution.synthetic)] if distribution.synthetic else [])
-
-
-def _usefulness(dossier: Dossier) -> dict[str, Any]:
-    found: dict[str, Any] = {"volume_points": [], "volume_fit": [], "auc_spans": [], "usefulness": ""}
-    if dossier.volume:
-        need = dossier.volume
-        last = need.rows + need.add
-        xs = [need.points[0].rows + (last - need.points[0].rows) * i / _FIT_POINTS for i in range(_FIT_POINTS + 1)]
-        found["volume_points"] = [(float(p.rows), p.auc) for p in need.points]
-        found["volume_fit"] = [(x, need.auc_at(int(x))) for x in xs]
-    if dossier.fidelity:
-        fidelity = dossier.fidelity
-        rows = (
-            ("anonymized rows", fidelity.auc_real, "after"),
-            ("synthetic rows", fidelity.auc, "synthetic"),
-            ("shuffled columns", fidelity.auc_floor, "before"),
-        )
-        found["auc_spans"] = [Span(name, a.value, a.low, a.high, tone) for name, a, tone in rows if a]
-        found["usefulness"] = (
-            "The synthetic rows are above it: "
-            f"they keep {percent(fidelity.trends_closed)} of what pairs of columns say beyond it."
-            if fidelity.useful
-            else "The synthetic rows are not clearly above it, so none were added."
-        )
-    return found
 
 
 def _bias(dossier: Dossier) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from scipy.optimize import nnls
 
-from tasks.common.policy import Downstream, Policy
+from tasks.common.policy import Policy
 from tasks.common.seeds import derive, generator
+from tasks.common.utility_forms import Downstream
 from tasks.common.values import Value
 from tasks.utility import downstream as model
 

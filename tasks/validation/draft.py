@@ -73,6 +73,8 @@ def draft(table: Table, name: str | None = None) -> str:
         "# The question the data shall answer; needed for volume and bias:",
         "# downstream: {target: COLUMN, positive: VALUE}",
         "# fairness: {protected: [COLUMN]}",
+        "# Time to an event, for survival curves in real and synthetic rows:",
+        "# survival: {time: COLUMN, event: COLUMN, positive: VALUE}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -2,8 +2,8 @@
 
 Everybody learns from the same real rows on one thread, with the same epochs and the same seeds; seconds are those of
 `fit`, with the preparation of columns. As many rows as they learned from are drawn, a classifier is trained on these
-and tested on real rows of other people. Floor and ceiling are the rows with every column shuffled on its own, and the rows
-themselves. Gates: what a data flow would say of a table that somebody hands in.
+and tested on real rows of other people. Floor and ceiling are the rows with every column shuffled on its own, and the
+rows themselves. Gates: what a data flow would say of a table that somebody hands in.
 """
 
 from __future__ import annotations

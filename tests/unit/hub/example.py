@@ -11,9 +11,12 @@ from tasks.common.table import Table
 from tasks.fairness.measure import Bias, GroupRates
 from tasks.fairness.unbias import Fairness
 from tasks.hub.dossier import Attempt, Dossier, Verdict
+from tasks.utility.clinical import Clinical
 from tasks.utility.distributions import Distribution
-from tasks.utility.downstream import Estimate
-from tasks.utility.fidelity import Fidelity
+from tasks.utility.downstream import Estimate, Family
+from tasks.utility.effects import Effect
+from tasks.utility.fidelity import Answer, Fidelity
+from tasks.utility.propensity import Propensity
 from tasks.utility.volume import Point, VolumeNeed
 from tasks.validation.expectations import Validation
 from tests.conftest import make_plan, make_policy
@@ -74,6 +77,15 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
     )  # fmt: skip
     release = Release(table=table, plan=plan, account=account.model_copy(update=changes))
     estimate = Estimate(value=0.7, low=0.65, high=0.75)
+    floor, gap = Estimate(value=0.5, low=0.45, high=0.55), Estimate(value=0.012, low=-0.01, high=0.034)
+    answers = tuple(Answer(family=family, synthetic=estimate, real=estimate, floor=floor, gap=gap) for family in Family)
+    told = tuple(
+        Propensity(by=by, share=0.5, pmse=0.004, expected=0.001, deviation=0.0005) for by in ("logistic", "tree")
+    )
+    odds = Effect(
+        column="sex", level="m", reference="f", real=Estimate(value=2.0, low=1.5, high=2.6),
+        synthetic=Estimate(value=1.8, low=1.4, high=2.4),
+    )  # fmt: skip
     rates = GroupRates(group="f", people=100, selected=0.1, true_positive=0.5, false_positive=None)
     bias = Bias(column="sex", groups=(rates,), parity_difference=estimate, odds_difference=estimate)
     return Dossier(
@@ -93,8 +105,8 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
         ),
         synthetic_card=card(),
         fidelity=Fidelity(
-            shapes=0.95, trends=0.9, trends_floor=0.7, validity=1.0, auc=estimate, auc_real=estimate,
-            auc_floor=Estimate(value=0.5, low=0.45, high=0.55),
+            shapes=0.95, trends=0.9, trends_floor=0.7, validity=1.0, answers=answers, propensity=told,
+            clinical=Clinical(odds=(odds,), survival=None, left_out=("height: constant",)), largest_gap=0.1,
         ),
         fairness=Fairness(
             before=(bias,), after=(bias,), added=20, auc_before=estimate, auc_after=estimate, tolerance=0.05,

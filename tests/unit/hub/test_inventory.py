@@ -27,6 +27,10 @@ def test_a_dossier_is_registered_once_and_found_with_its_numbers(folder):
     assert run.data.metrics["score"] == pytest.approx(94.0)
     assert run.data.metrics["risk_upper.singling-out-all"] == pytest.approx(0.06)
     assert run.data.metrics["tpr_at_fpr_0.01.membership-distance"] == pytest.approx(0.0123)
+    assert run.data.metrics["auc_synthetic"] == run.data.metrics["auc_synthetic.forest"] == pytest.approx(0.7)
+    assert run.data.metrics["auc_gap.logistic"] == pytest.approx(0.012)
+    assert run.data.metrics["pmse_ratio.tree"] == pytest.approx(4.0)
+    assert run.data.metrics["odds_agreeing"] == 1.0
     assert run.data.params["recoding"] == "full-domain"
     assert run.data.params["criteria"] == "5-anonymity"
     assert run.data.tags["secured.gate"] == "passes"

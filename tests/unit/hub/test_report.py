@@ -9,7 +9,11 @@ import yaml
 
 from tasks.attacks.score import Gate
 from tasks.common import policy_file
-from tasks.hub import inventory, pictures, report, summary
+from tasks.common.utility_forms import Survival
+from tasks.hub import inventory, pictures, report, summary, usefulness
+from tasks.utility.comparing import Comparison
+from tasks.utility.downstream import Estimate
+from tasks.utility.survival import Curve, SurvivalComparison
 from tests.unit.hub.example import dossier
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -137,3 +141,83 @@ def test_bounds_are_drawn_where_they_are():
     centre = float(re.search(r'cx="([\d.]+)"', svg).group(1))
     assert (centre - low) == pytest.approx(high - centre, abs=0.2)
     assert float(re.search(r'class="threshold" x1="([\d.]+)"', svg).group(1)) > high
+
+
+def test_ratios_are_drawn_on_a_logarithmic_axis():
+    pair = [
+        pictures.Span("", ratio, ratio / 2, ratio * 2, tone) for ratio, tone in ((2.0, "after"), (0.5, "synthetic"))
+    ]
+    svg = pictures.ratios(["ward", ("b", pair)], "title")
+    centre = float(re.search(r'class="threshold" x1="([\d.]+)"', svg).group(1))
+    doubled, halved = (
+        float(re.search(rf'circle class="{tone}" cx="([\d.]+)"', svg).group(1)) for tone in ("after", "synthetic")
+    )
+    assert doubled - centre == pytest.approx(centre - halved, abs=0.2)
+    low, high = (float(re.search(rf'class="bounds after"[^>]*{end}="([\d.]+)"', svg).group(1)) for end in ("x1", "x2"))
+    assert (low, high) == pytest.approx((centre, centre + 2 * (doubled - centre)), abs=0.2)
+
+
+def test_a_wide_interval_is_cut_off_and_stays_in_the_picture():
+    wide = pictures.Span("", 100.0, 1e-9, 1e9, "after")
+    svg = pictures.ratios([("b", [wide, wide])], "title")
+    places = [float(x) for x in re.findall(r'(?:x1|x2|cx)="([\d.]+)"', svg)]
+    assert all(0 <= x <= 640 for x in places)
+
+
+def test_survival_falls_in_steps():
+    svg = pictures.steps([0.0, 1.0, 2.0], [("after", [1.0, 0.5, 0.5], [1.0, 0.4, 0.4], [1.0, 0.6, 0.6])], "title")
+    points = re.search(r'class="line after" points="([^"]+)"', svg).group(1).split()
+    (_, y0), (x1, y1), (x2, y2), *_ = ([float(v) for v in point.split(",")] for point in points)
+    assert y0 == y1  # holds until the first event
+    assert x1 == x2  # then falls at once
+    assert y2 > y1
+
+
+def compared(**survival):
+    fidelity = dossier().fidelity
+    if survival:
+        fidelity = fidelity.model_copy(update={"clinical": fidelity.clinical.model_copy(update=survival)})
+    return Comparison(
+        real_rows=400, synthetic_rows=300, tested_rows=100, held_out=True, left_out=("<b>height</b>",),
+        missing=("weight",), fidelity=fidelity,
+    )  # fmt: skip
+
+
+def test_a_comparison_is_a_page_that_needs_nothing_and_says_on_whom_it_was_tested():
+    page = usefulness.page(compared(), dossier().policy, ("<script>real</script>", "made.csv"))
+    parsed = Page(page)
+    assert not [value for name, value in parsed.attributes if name in {"src", "href", "action"}]
+    assert "<script>" not in page and "<b>height" not in page
+    text = re.sub(r"\s+", " ", " ".join(parsed.text))
+    assert "a random fifth held out here" in text
+    assert "lack weight" in text
+    for family in ("gradient boosted trees", "logistic regression", "random forest"):
+        assert family in text
+
+
+def test_survival_is_shown_where_it_was_compared():
+    curve = Curve(survival=(1.0, 0.6), low=(1.0, 0.5), high=(1.0, 0.7), people=80, events=32)
+    gap = Estimate(value=-3.0, low=-9.0, high=3.0)
+    found = SurvivalComparison(
+        times=(0.0, 100.0), real=curve, synthetic=curve, largest_difference=0.043, mean_real=80.0, mean_difference=gap,
+        hazards=dossier().fidelity.clinical.odds, left_out=(),
+    )  # fmt: skip
+    asked = Survival(time="days", event="relapse", positive="yes", groups=("sex",))
+    policy = dossier().policy.model_copy(update={"survival": asked})
+    text = " ".join(Page(usefulness.page(compared(survival=found), policy, ("a", "b"))).text)
+    assert "at most 4.3 percentage points apart" in text
+    assert "it differs by -3 (-9 to +3)" in text
+    assert "hazard ratios lead to the same conclusion" in text
+
+
+def judged(**changes):
+    return usefulness.verdict(dossier().fidelity.model_copy(update=changes))
+
+
+def test_the_sentence_says_why_rows_are_not_useful():
+    assert judged().startswith("The synthetic rows are useful.")
+    assert "less than the 10.0 % that are needed" in judged(trends=0.71)
+    assert "loses 0.012 AUC beside the release, more than the policy's 0.01" in judged(largest_gap=0.01)
+    answer = dossier().fidelity.answers[0]
+    unlearned = answer.model_copy(update={"synthetic": answer.floor})
+    assert "no more from them than from shuffled columns" in judged(answers=(unlearned,))

@@ -5,8 +5,10 @@ import pyarrow as pa
 import pytest
 
 from tasks.common.errors import TableError
+from tasks.common.utility_forms import Usefulness
 from tasks.utility import downstream, fidelity
 from tasks.utility.distributions import RARE, distributions
+from tasks.utility.downstream import Family
 from tests.conftest import make_policy
 
 POLICY = make_policy(
@@ -49,6 +51,69 @@ def test_the_auc_is_the_one_that_theory_gives():
     found = downstream.auc(model, TEST, only_ward.downstream, np.random.default_rng(1))
     assert found.value == pytest.approx(0.9, abs=0.02)
     assert found.low < 0.9 < found.high
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_each_family_reaches_the_auc_that_theory_gives(family):
+    words = downstream.vocabulary(REAL, ["ward"], POLICY)
+    model = downstream.fit_family(family, REAL, words, POLICY.downstream, 1)
+    found = downstream.auc(model, TEST, POLICY.downstream, np.random.default_rng(1))
+    assert found.value == pytest.approx(0.9, abs=0.02)
+
+
+def test_the_boosting_family_is_the_model_of_volume_and_fairness():
+    words = downstream.vocabulary(REAL, POLICY.features, POLICY)
+    one = downstream.fit(REAL, words, POLICY.downstream, 1)
+    other = downstream.fit_family(Family.BOOSTING, REAL, words, POLICY.downstream, 1)
+    assert np.array_equal(one.scores(TEST), other.scores(TEST))
+
+
+def test_a_logistic_model_learns_from_what_is_missing():
+    # Hours are unknown for the sick alone: P(missing | sick) = 1/2, so the AUC by it is 1/2 + 1/4.
+    rng = np.random.default_rng(1)
+
+    def table():
+        sick = rng.random(3000) < 0.3
+        hours = pa.array(rng.normal(size=3000), mask=sick & (rng.random(3000) < 0.5))
+        return pa.table({"hours": hours, "result": np.where(sick, "sick", "well")})
+
+    rows = table()
+    words = downstream.vocabulary(rows, ["hours"], POLICY)
+    for family in Family:
+        model = downstream.fit_family(family, rows, words, POLICY.downstream, 1)
+        found = downstream.auc(model, table(), POLICY.downstream, np.random.default_rng(1))
+        assert found.value == pytest.approx(0.75, abs=0.04), family
+
+
+def test_the_same_rows_have_no_gap_on_the_same_people():
+    found = fidelity.compare(REAL, REAL, TEST, POLICY, 1)
+    assert [answer.family for answer in found.answers] == list(Family)
+    for answer in found.answers:
+        assert (answer.gap.value, answer.gap.low, answer.gap.high) == (0, 0, 0)
+        assert answer.real == answer.synthetic
+
+
+def test_the_gap_is_narrower_than_its_parts_since_the_people_are_the_same():
+    answer = fidelity.compare(REAL, patients(1500, 7), TEST, POLICY, 1).answers[1]
+    gap, real = answer.gap, answer.real
+    assert gap.high - gap.low < (real.high - real.low) / 2
+
+
+def test_rows_that_lose_more_than_the_policys_gap_are_not_useful():
+    # A third of the rows at random: still above the floor, but the relation of ward and result is weaker.
+    weak = pa.concat_tables([patients(1000, 7), fidelity.shuffled(patients(500, 8), np.random.default_rng(1))])
+    strict = POLICY.model_copy(update={"usefulness": Usefulness(gap=0.0)})
+    found = fidelity.compare(REAL, weak, TEST, strict, 1)
+    assert found.informative and found.trends_closed > 0.1 and found.answers[0].gap.value > 0
+    assert not found.useful
+    assert found.model_copy(update={"largest_gap": 0.1}).useful
+
+
+def test_rows_with_one_outcome_know_nothing():
+    healthy = REAL.filter(pa.compute.equal(REAL["result"], "well"))
+    found = fidelity.compare(REAL, healthy, TEST, POLICY, 1)
+    assert {(answer.synthetic.value, answer.synthetic.low) for answer in found.answers} == {(0.5, 0.5)}
+    assert not found.useful
 
 
 def test_shuffled_columns_are_the_floor_and_not_useful():
