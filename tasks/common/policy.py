@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.common.attack_forms import FurtherAttacks, Guesser, Linker
 from tasks.common.criteria_forms import Criteria, Ground
+from tasks.common.fairness_forms import Fairness
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
 from tasks.common.recoding_forms import Recoding, RecodingSpec
 from tasks.common.transformation_forms import Limit, Shift, require_sense
@@ -202,13 +203,6 @@ class Synthesis(Value):
         if self.batch % self.pack:
             raise ValueError(f"`batch` has to be a multiple of `pack`, but {self.batch} is none of {self.pack}")
         return self
-
-
-class Fairness(Value):
-    """Bias of the downstream model between groups of people."""
-
-    protected: tuple[str, ...] = Field(min_length=1)
-    tolerance: Share = Field(0.05, description="Largest acceptable difference of rates between groups.")
 
 
 class Policy(Value):

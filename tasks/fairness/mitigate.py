@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.common.policy import Downstream
+from tasks.fairness.groups import group_of
 from tasks.utility import downstream as model
-
-_MISSING = "(missing)"
-
-
-def group_of(table: pa.Table, columns: list[str]) -> np.ndarray:
-    """The group of each row by all protected columns together, as text, object (rows,)."""
-    parts = [pc.fill_null(table[name].cast(pa.string()), _MISSING).to_pylist() for name in columns]
-    return np.array([" / ".join(words) for words in zip(*parts, strict=True)], dtype=object)
 
 
 def balancing_rows(

@@ -15,7 +15,7 @@ from tasks.synthesis.handles import Synthetic
 
 @step("unbias")
 def unbias(release: Release, synthetic: Synthetic | None, parts: Parts, policy: Policy) -> Unbiased:
-    """Measure the bias of the downstream model, mitigate it, measure again; without synthetic rows by weights only."""
+    """Measure the bias of the downstream model, mitigate it, measure again; without synthetic rows none are drawn."""
     from tasks.fairness import unbias as unbiasing
 
     rows = release.table.read()
@@ -26,7 +26,8 @@ def unbias(release: Release, synthetic: Synthetic | None, parts: Parts, policy: 
         synthetic.pool.read() if synthetic else nothing,
         release.in_vocabulary(parts.working, policy),
         policy,
-        policy.seed,
+        k=release.account.k,
+        seed=policy.seed,
     )
     keep = store()
     return Unbiased(
