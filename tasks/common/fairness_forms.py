@@ -43,7 +43,7 @@ class Fairness(Value):
     def _labels_can_bear_it(self) -> Self:
         if self.labels == "biased" and self.equalize == "equalized_odds":
             raise ValueError(
-                "`equalize: equalized_odds` makes errors against the recorded outcome equal, which `labels: biased` says "
-                "cannot be trusted; use `demographic_parity`"
+                "`equalize: equalized_odds` makes errors against the recorded outcome equal, which `labels: biased` "
+                "says cannot be trusted; use `demographic_parity`"
             )
         return self

@@ -1,9 +1,9 @@
 """How differently a model treats groups of people.
 
-Demographic parity compares how often each group is flagged, equalized odds how often rightly and how often wrongly, equal
-opportunity only how often rightly (Hardt et al. 2016, NeurIPS), predictive parity how often a flag is right, calibration
-whether predicted probabilities are true. Where base rates differ these cannot all be equal at once (Chouldechova 2017,
-Big Data 5(2)), so all of them are told.
+Demographic parity compares how often each group is flagged, equalized odds how often rightly and how often wrongly,
+equal opportunity only how often rightly (Hardt et al. 2016, NeurIPS), predictive parity how often a flag is right,
+calibration whether predicted probabilities are true. Where base rates differ these cannot all be equal at once
+(Chouldechova 2017, Big Data 5(2)), so all of them are told.
 
 Labels are what was recorded. Where that is itself biased, everything that compares with it misleads, and only the rates
 of flags can be trusted; except that hits stay right where cases were missed at random within a group.

@@ -7,10 +7,10 @@ the largest difference between the largest lower and the largest upper bound (si
 Biom. J. 50(3)). It reaches down to 0 where no pair differs for sure. And the difference that chance alone would show is
 given beside it: the exact distribution under permutation of the groups among those whom the rate is about.
 
-For each rate that is the null hypothesis which fits it. Parity: flagged or not is the same for whichever group, so groups
-are permuted among everybody. Hit rate: among those with the outcome; false alarms: among those without it (together they
-are the null of equalized odds, that flag and group are independent given the outcome). Predictive value: among those
-flagged, since the outcome shall be independent of the group given the flag.
+Each rate has its own null hypothesis. Parity: whether someone is flagged does not depend on the group, so groups are
+permuted among everybody. Hits: they are permuted among those with the outcome, false alarms: among those without it;
+both together are the null of equalized odds, that flag and group are independent given the outcome. Predictive value:
+among those flagged, since there the outcome shall not depend on the group.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tasks.utility.downstream import Estimate
 
 CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-_DRAWS = 2000
+_DRAWS = 1000
 _DIGITS = 3
 
 # Counts of a group: without the outcome and not flagged, without and flagged, with and not flagged, with and flagged.
@@ -124,14 +124,14 @@ def largest(values: list[np.ndarray], deviations: list[np.ndarray], by_chance: n
             errors.append(error)
             worst = np.maximum(worst, np.abs(apart) / error if error > 0 else 0.0)
     reach = float(np.quantile(worst, CONFIDENCE)) * np.array(errors)
-    value = float(max(gaps))
-    return Difference(
-        value=round(value, _DIGITS),
-        low=round(max(float((np.array(gaps) - reach).max()), 0.0), _DIGITS),
-        high=round(float((np.array(gaps) + reach).max()), _DIGITS),
-        chance=round(float(by_chance.mean()), _DIGITS),
-        chance_high=round(float(np.quantile(by_chance, CONFIDENCE)), _DIGITS),
-    )
+    found = {
+        "value": max(gaps),
+        "low": max((np.array(gaps) - reach).max(), 0.0),
+        "high": (np.array(gaps) + reach).max(),
+        "chance": by_chance.mean(),
+        "chance_high": np.quantile(by_chance, CONFIDENCE),
+    }
+    return Difference(**{name: round(float(figure), _DIGITS) for name, figure in found.items()})
 
 
 def _among(cells: np.ndarray, rate: Rate) -> np.ndarray:

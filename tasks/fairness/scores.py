@@ -1,9 +1,9 @@
 """What the scores of a model are worth: how well they rank people, and whether they are true as probabilities.
 
-Ranking is the area under the ROC curve, with the variance of DeLong et al. 1988 (Biometrics 44(3)), which also holds for
-the difference of two models on the same people. Calibration is Cox's (1958, Biometrika 45): the outcome less the mean
-predicted probability (in the large, 0 if right), and the slope of the outcome's log odds on the predicted ones (1 if
-right, below 1 if predictions are too extreme).
+Ranking is the area under the ROC curve, with the variance of DeLong et al. 1988 (Biometrics 44(3)), which also holds
+for the difference of two models on the same people. Calibration is the outcome less the mean predicted probability (in
+the large, 0 if right), and the slope of the outcome's log odds on the predicted ones (1 if right, below 1 if
+predictions are too extreme; Cox 1958, Biometrika 45).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tasks.fairness.rates import CONFIDENCE, Difference, estimate, largest
 from tasks.utility.downstream import Estimate
 
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-_DRAWS = 2000
+_DRAWS = 1000
 _STRATA = 10
 _LEAST_PROBABILITY = 1e-6
 _ITERATIONS = 50
@@ -99,7 +99,7 @@ def gap_difference(
 def _permuted(
     rest: np.ndarray, scores: np.ndarray, place: np.ndarray, groups: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the groups' mean residuals, over permutations of the groups within tenths of the scores."""
+    """Mean and covariance of the groups' mean residuals where groups are permuted within tenths of the scores."""
     inside = np.isin(place, groups)
     rest, scores, number = rest[inside], scores[inside], np.searchsorted(groups, place[inside])
     edges = np.quantile(scores, np.linspace(0, 1, _STRATA + 1)[1:-1])

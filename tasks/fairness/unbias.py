@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Literal
 
 import numpy as np
@@ -40,10 +41,18 @@ class Unmeasured(Value):
     why: Why
 
 
+class Standing(StrEnum):
+    """Where a difference stands to the policy's tolerance."""
+
+    WITHIN = "within"  # by its upper bound
+    ABOVE = "above"  # by its lower bound
+    UNCLEAR = "unclear"  # too few people to tell
+
+
 class Fairness(Value):
     """Bias before and after by each protected column and by all of them together, and what mitigation cost.
 
-    mitigation: what was done. added: synthetic rows drawn for balance. labels: whether what was recorded can be trusted.
+    mitigation: what was done. added: synthetic rows drawn for balance. labels: whether records can be trusted.
     """
 
     before: tuple[Bias, ...]
@@ -55,6 +64,12 @@ class Fairness(Value):
     thresholds: Thresholds | None
     cost: Cost
     tolerance: float
+
+    def standing(self, bias: Bias) -> Standing:
+        """Where demographic parity stands to the tolerance."""
+        if bias.parity_difference.high <= self.tolerance:
+            return Standing.WITHIN
+        return Standing.ABOVE if bias.parity_difference.low > self.tolerance else Standing.UNCLEAR
 
 
 @dataclass(frozen=True)
@@ -114,34 +129,32 @@ def unbias(
     rows = pa.concat_tables([release, synthetic])
     for place, table in (("the release", rows), ("the people held out", test)):
         _require_both(table, task, place)
-    measured, unmeasured = _measurable(release, test, policy, k)
+    groups, unmeasured = _measurable(release, test, policy, k)
     columns = [name for name in rules.protected if _varies(release, name)]
     before = _Training(rows, np.ones(rows.num_rows))
     after = _mitigated(before, pool, columns, task, rules.mitigations, seed)
-    fitted = [_fit(training, release, policy, seed) for training in (before, after)]
-    tested = [_test(one, test, task, seed) for one in fitted]
+    was, now = (_test(training, release, test, policy, seed) for training in (before, after))
     chosen = None
     if "thresholds" in rules.mitigations and columns:
-        chosen = _thresholds(after, release, columns, policy, fitted[1].prevalence, seed)
+        chosen = _thresholds(after, release, columns, policy, seed)
         lot = generator(seed, "thresholds", "lot")
-        flagged = chosen.flag(tested[1].scores, group_of(test, columns), lot)
-        tested[1] = Tested(tested[1].labels, tested[1].scores, flagged)
-    found = [
-        tuple(measure.bias(one, groups, generator(seed, "bias", groups.column), k=k) for groups in measured)
-        for one in tested
-    ]
+        now = replace(now, flagged=chosen.flag(now.scores, group_of(test, columns), lot))
     account = Fairness(
-        before=found[0],
-        after=found[1],
+        before=_measured(was, groups, seed, k),
+        after=_measured(now, groups, seed, k),
         unmeasured=unmeasured,
         mitigation=rules.mitigations if columns else (),
         labels=rules.labels,
         added=after.rows.num_rows - rows.num_rows,
         thresholds=chosen,
-        cost=cost(*tested),
+        cost=cost(was, now),
         tolerance=rules.tolerance,
     )
     return Unbiased(_told_apart(after, release.num_rows), account)
+
+
+def _measured(tested: Tested, groups: list[Groups], seed: int, k: int) -> tuple[Bias, ...]:
+    return tuple(measure.bias(tested, one, generator(seed, "bias", one.column), k=k) for one in groups)
 
 
 def _require_both(table: pa.Table, task: Downstream, place: str) -> None:
@@ -208,18 +221,19 @@ def _fit(training: _Training, release: pa.Table, policy: Policy, seed: int) -> M
     return model.fit(training.rows, words, policy.downstream, derive(seed, "fairness"), training.weights)
 
 
-def _test(fitted: Model, test: pa.Table, task: Downstream, seed: int) -> Tested:
+def _test(training: _Training, release: pa.Table, test: pa.Table, policy: Policy, seed: int) -> Tested:
+    assert policy.downstream is not None, "a policy with fairness has a downstream model"
+    fitted = _fit(training, release, policy, seed)
     scores = fitted.scores(test)
     flagged = measure.flag(scores, fitted.prevalence, generator(seed, "flag"))
-    return Tested(model.positives(test, task), scores, flagged)
+    return Tested(model.positives(test, policy.downstream), scores, flagged)
 
 
-def _thresholds(
-    training: _Training, release: pa.Table, columns: list[str], policy: Policy, share: float, seed: int
-) -> Thresholds:
+def _thresholds(training: _Training, release: pa.Table, columns: list[str], policy: Policy, seed: int) -> Thresholds:
     """Chosen on released rows, each scored by a model that learned from the other rows."""
     assert policy.fairness is not None, "asked only where the policy protects a column"
     assert policy.downstream is not None, "a policy with fairness has a downstream model"
+    share = float(np.average(model.positives(training.rows, policy.downstream), weights=training.weights))
     fold = generator(seed, "thresholds", "folds").permutation(np.arange(training.rows.num_rows) % _FOLDS)
     fold[release.num_rows :] = -1  # synthetic rows are learned from, never scored
     scores = np.zeros(release.num_rows)

@@ -8,8 +8,6 @@ from tasks.anonymization.ladder import Step
 from tasks.attacks.adversary import Goal
 from tasks.attacks.score import Finding, Gate, Scorecard
 from tasks.common.table import Table
-from tasks.fairness.measure import Bias, GroupRates
-from tasks.fairness.unbias import Fairness
 from tasks.hub.dossier import Attempt, Dossier, Verdict
 from tasks.utility.distributions import Distribution
 from tasks.utility.downstream import Estimate
@@ -17,6 +15,7 @@ from tasks.utility.fidelity import Fidelity
 from tasks.utility.volume import Point, VolumeNeed
 from tasks.validation.expectations import Validation
 from tests.conftest import make_plan, make_policy
+from tests.unit.hub.example_bias import fairness
 
 PRIVATE = Path("/somewhere/private")
 
@@ -74,8 +73,6 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
     )  # fmt: skip
     release = Release(table=table, plan=plan, account=account.model_copy(update=changes))
     estimate = Estimate(value=0.7, low=0.65, high=0.75)
-    rates = GroupRates(group="f", people=100, selected=0.1, true_positive=0.5, false_positive=None)
-    bias = Bias(column="sex", groups=(rates,), parity_difference=estimate, odds_difference=estimate)
     return Dossier(
         policy=policy,
         source=table,
@@ -96,9 +93,7 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
             shapes=0.95, trends=0.9, trends_floor=0.7, validity=1.0, auc=estimate, auc_real=estimate,
             auc_floor=Estimate(value=0.5, low=0.45, high=0.55),
         ),
-        fairness=Fairness(
-            before=(bias,), after=(bias,), added=20, auc_before=estimate, auc_after=estimate, tolerance=0.05,
-        ),
+        fairness=fairness(),
         distributions=(
             Distribution(
                 column=column, labels=("[0, 10)", "(rare)"), before=(0.9, 0.1), after=(1.0, 0.0), synthetic=None,
