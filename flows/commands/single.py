@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import typer
 from rich.markup import escape
 from rich.table import Table as Grid
@@ -23,11 +22,11 @@ from flows.commands.terminal import (
     console,
     require_output,
     write_json,
+    write_table,
 )
 from tasks.common import key_file, policy_file, reading
 from tasks.common.errors import Inconclusive, InputError, SecuredError, StorageError, ThresholdNotReached
 from tasks.common.seeds import derive, generator
-from tasks.common.store import atomic, write_parquet
 from tasks.common.streaming import InFile
 from tasks.common.table import file_hash, open_table
 
@@ -169,7 +168,7 @@ def synthesize(
         fitted = gan.fit(source, rules.synthesis, derive(rules.seed, "fit"), lambda epoch: progress.at(epoch, epochs))
         progress.say("drawing rows")
         made = gan.sample(fitted, rows, derive(rules.seed, "rows"))
-        _write(made, out)
+        write_table(made, out)
     write_json(
         json,
         {
@@ -239,14 +238,6 @@ def _write_inside(
         seen.write(path)
     except OSError as error:
         raise StorageError(f"--inside {path} cannot be written ({error.strerror})") from error
-
-
-def _write(table: pa.Table, out: Path) -> None:
-    if out.suffix == ".parquet":
-        write_parquet(table, out)
-        return
-    with atomic(out) as temporary:
-        pa_csv.write_csv(table, temporary)
 
 
 def _show_account(account: Anonymization, policy: Policy, out: Path) -> None:

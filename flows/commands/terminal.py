@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from tasks.common.errors import InputError
-from tasks.common.store import write_text
+from tasks.common.store import atomic, write_parquet, write_text
 
 PolicyOption = Annotated[Path, typer.Option("--policy", "-p", help="The policy (YAML).", show_default=False)]
 JsonOption = Annotated[
@@ -43,6 +45,15 @@ def require_output(path: Path) -> Path:
     if not path.absolute().parent.is_dir():
         raise InputError(f"--out {path}: there is no folder {path.absolute().parent}")
     return path
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write a table in the format that the name says."""
+    if out.suffix == ".parquet":
+        write_parquet(table, out)
+        return
+    with atomic(out) as temporary:
+        pa_csv.write_csv(table, temporary)
 
 
 @contextlib.contextmanager

@@ -24,13 +24,13 @@ MEASURES = {
     "calibration": ("more than predicted", "calibration", True),
 }
 HEADS = ("flagged", "found", "false alarms", "right", "more than predicted", "slope", "ranking")
-_DRAWN = ("parity", "odds")
-_STANDINGS = {
+_DRAWN = {"parity": "flagged", "odds": "errors"}
+STANDINGS = {
     Standing.WITHIN: ("good", "within the tolerance"),
     Standing.ABOVE: ("bad", "above the tolerance"),
     Standing.UNCLEAR: ("unsure", "too few people to tell"),
 }
-_TRUST = (
+TRUST = (
     "The policy says that what was recorded is itself wrong more often for some groups. How often groups are flagged "
     "can be trusted all the same. Whatever compares with the records cannot: false alarms, right when flagged, more "
     "than predicted, ranking, and the AUC below. How many are found can, if cases of a group were missed at random."
@@ -138,7 +138,7 @@ def view(fairness: Fairness, policy: Policy) -> View:
     chosen = fairness.thresholds
     return View(
         done=done(fairness),
-        trust=_TRUST if fairness.labels == "biased" else "",
+        trust=TRUST if fairness.labels == "biased" else "",
         remarks=tuple(remark(one) for one in fairness.unmeasured),
         verdicts=tuple(_verdict(fairness, before, after) for before, after in pairs),
         cost=cost(fairness),
@@ -153,7 +153,9 @@ def view(fairness: Fairness, policy: Policy) -> View:
 def done(fairness: Fairness) -> str:
     """What was done against bias, in a sentence."""
     said = {
-        "rows": f"{fairness.added:,} synthetic rows were drawn for balance",
+        "rows": f"{fairness.added:,} synthetic rows were drawn for balance"
+        if fairness.added
+        else "no synthetic rows could be drawn for balance",
         "weights": "rows were weighted until group and outcome were independent",
         "thresholds": "each group got a threshold of its own",
     }
@@ -182,7 +184,7 @@ def _signed(change: Estimate) -> str:
 
 
 def _verdict(fairness: Fairness, before: Bias, after: Bias) -> Verdict:
-    tone, tag = _STANDINGS[fairness.standing(after)]
+    tone, tag = STANDINGS[fairness.standing(after)]
     return Verdict(after.column, tone, tag, sentence(before, after))
 
 
@@ -191,8 +193,8 @@ def sentence(before: Bias, after: Bias) -> str:
     was, now = before.parity_difference, after.parity_difference
     chance = (
         f"chance alone would show {points(now.chance)}"
-        if now.beyond_chance
-        else f"which is no more than chance may show if all groups are alike ({points(now.chance)} in the mean)"
+        if now.low > 0
+        else f"which may be chance: if all groups were alike, it would be {points(now.chance)} in the mean"
     )
     return (
         f"The shares of two groups that are flagged differ by up to {points(was.value)} percentage points before "
@@ -216,12 +218,11 @@ def _of(bias: Bias, measure: str) -> Difference | None:
 
 def _spans(before: Bias, after: Bias) -> list[Span | str]:
     found: list[Span | str] = [before.column]
-    for measure in _DRAWN:
+    for measure, word in _DRAWN.items():
         for when, bias in (("before", before), ("after", after)):
             gap = _of(bias, measure)
             if gap is not None:
-                label = f"{MEASURES[measure][0]}, {when}"
-                found.append(Span(label, gap.value, gap.low, gap.high, when, chance=gap.chance_high))
+                found.append(Span(f"{word}, {when}", gap.value, gap.low, gap.high, when, chance=gap.chance_high))
     return found
 
 
@@ -261,14 +262,16 @@ def cells(group: GroupRates) -> tuple[Cell, ...]:
     shares = (group.selected, group.true_positive, group.false_positive, group.predictive)
     return (
         *(Cell(percent(one.value), _between(one)) if one else Cell("–") for one in shares),
-        Cell(f"{100 * group.calibration.value:+.1f}".replace("-", "−"), _between(group.calibration))
-        if group.calibration
-        else Cell("–"),
+        Cell(_excess(group.calibration.value), _between(group.calibration)) if group.calibration else Cell("–"),
         *(
             Cell(f"{one.value:.2f}", f"{one.low:.2f} to {one.high:.2f}".replace("-", "−")) if one else Cell("–")
             for one in (group.slope, group.auc)
         ),
     )
+
+
+def _excess(gap: float) -> str:
+    return f"{100 * gap + 0.0:+.1f}".replace("-", "−") if abs(gap) >= 0.0005 else "0.0"
 
 
 def _rules(thresholds: Thresholds) -> tuple[Told, ...]:

@@ -102,7 +102,7 @@ def test_a_bias_that_only_combinations_show_is_found_and_halved():
     assert max(bias.parity_difference.value for bias in account.before[:2]) < 0.1
     before, after = parity(account, 2)
     assert before.low > 0.2
-    assert after.high < before.low / 2
+    assert after.value < before.value / 2
     assert {g.group for g in account.before[2].groups} == {"f / a", "f / b", "m / a", "m / b"}
 
 
