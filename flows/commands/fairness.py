@@ -101,6 +101,8 @@ def _show(account: Fairness, rows: int, out: Path, *, quiet: bool) -> None:
         if before.left_out:
             console.print(f"[dim]fewer than 30 people: {escape(', '.join(before.left_out))}[/]", soft_wrap=True)
     console.print(f"\n{words.cost(account)}", soft_wrap=True)
+    for advice in words.advice(account):
+        console.print(f"[yellow]{escape(advice)}[/]", soft_wrap=True)
 
 
 def _grid(before: Bias, after: Bias) -> Grid:

@@ -4,8 +4,8 @@ People are grouped by each protected column and by all of them together, since a
 insured and still fail insured women (Buolamwini and Gebru 2018, PMLR 81; Kearns et al. 2018, PMLR 80).
 
 The people are real and the numbers are published with the release. A group is therefore named only if the release names
-it too, one of too few people is told without its number, and numbers have two significant digits, so that subtraction
-finds nobody.
+it too, one of too few people is told without its number, and numbers of people are rounded, so that subtracting groups
+from each other finds nobody.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from tasks.anonymization.hierarchies import number
 
 # Rates among fewer people are too uncertain to compare: at 30 the 95 % interval of a half is wider than a third.
 LEAST_PEOPLE = 30
@@ -38,8 +39,18 @@ class Groups:
 
 def group_of(table: pa.Table, columns: list[str]) -> np.ndarray:
     """The group of each row by all of these columns together, as text, object (rows,)."""
-    parts = [pc.fill_null(table[name].cast(pa.string()), MISSING).to_pylist() for name in columns]
+    parts = [_words(table[name]).tolist() for name in columns]
     return np.array([" / ".join(words) for words in zip(*parts, strict=True)], dtype=object)
+
+
+def _words(values: pa.ChunkedArray) -> np.ndarray:
+    """Values as text; whole numbers are the same as integers and as floats."""
+    encoded = values.combine_chunks().dictionary_encode("encode")
+    words = [
+        MISSING if value is None else number(value) if isinstance(value, float) else str(value)
+        for value in encoded.dictionary.to_pylist()
+    ]
+    return np.array(words, dtype=object)[encoded.indices.to_numpy()]
 
 
 def group(people: pa.Table, release: pa.Table, columns: list[str], *, least: int) -> Groups:
@@ -58,6 +69,6 @@ def group(people: pa.Table, release: pa.Table, columns: list[str], *, least: int
 
 
 def about(count: int) -> int:
-    """A number of people to two significant digits."""
-    unit = 10 ** max(len(str(count)) - 2, 0)
-    return round(count / unit) * unit
+    """A number of people to two significant digits, and to a multiple of 5."""
+    unit = max(10 ** (len(str(count)) - 2), 5)
+    return int(round(count / unit) * unit)

@@ -23,13 +23,14 @@ from statistics import NormalDist
 import numpy as np
 
 from tasks.common.values import Value
-from tasks.fairness.groups import LEAST_PEOPLE
+from tasks.fairness.groups import LEAST_PEOPLE, about
 from tasks.utility.downstream import Estimate
 
 CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 _DRAWS = 1000
 _DIGITS = 3
+_FEW = 300  # a rate among fewer, in so many digits, would tell how many they are exactly
 
 # Counts of a group: without the outcome and not flagged, without and flagged, with and not flagged, with and flagged.
 _WITHOUT, _FLAGGED_WITHOUT, _WITH, _FLAGGED_WITH = range(4)
@@ -75,16 +76,20 @@ def count(labels: np.ndarray, flagged: np.ndarray, place: np.ndarray, groups: in
     return np.bincount(cell, minlength=4 * groups).reshape(groups, 4)
 
 
-def wilson(counted: float, among: float) -> Estimate:
-    """A proportion with Wilson's 95 % interval (Wilson 1927, JASA 22)."""
-    rate = counted / among
-    centre = (rate + _Z**2 / (2 * among)) / (1 + _Z**2 / among)
-    half = _Z / (1 + _Z**2 / among) * math.sqrt(rate * (1 - rate) / among + _Z**2 / (4 * among**2))
+def wilson(counted: float, among: int) -> Estimate:
+    """A proportion with Wilson's 95 % interval (Wilson 1927, JASA 22), of the rounded numbers that are published.
+
+    Bounds of exact numbers would tell them.
+    """
+    rate = round(counted / among, _DIGITS if among >= _FEW else _DIGITS - 1)
+    people = about(among) or among
+    centre = (rate + _Z**2 / (2 * people)) / (1 + _Z**2 / people)
+    half = _Z / (1 + _Z**2 / people) * math.sqrt(rate * (1 - rate) / people + _Z**2 / (4 * people**2))
     return estimate(rate, max(centre - half, 0.0), min(centre + half, 1.0))
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:
-    """An estimate in as many digits as may be published; see `tasks.fairness.groups`."""
+    """An estimate in as many digits as are published."""
     return Estimate(
         value=round(value, _DIGITS), low=round(min(low, value), _DIGITS), high=round(max(high, value), _DIGITS)
     )

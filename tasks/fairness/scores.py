@@ -22,6 +22,7 @@ _DRAWS = 1000
 _STRATA = 10
 _LEAST_PROBABILITY = 1e-6
 _ITERATIONS = 50
+_MOST_VARIANCE = 0.25  # of anything in [0, 1]; one person alone does not show any
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> Estimate:
@@ -48,7 +49,7 @@ def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[float, list[np.
 
 
 def _variance(parts: list[np.ndarray]) -> float:
-    return sum(float(part.var(ddof=1)) / len(part) for part in parts)
+    return sum(float(part.var(ddof=1)) / len(part) if len(part) > 1 else _MOST_VARIANCE for part in parts)
 
 
 def gap(labels: np.ndarray, scores: np.ndarray) -> Estimate:

@@ -127,7 +127,7 @@ def unbias(
     assert policy.downstream is not None, "a policy with fairness has a downstream model"
     task, rules = policy.downstream, policy.fairness
     rows = pa.concat_tables([release, synthetic])
-    for place, table in (("the release", rows), ("the people held out", test)):
+    for place, table in (("the release", release), ("the people held out", test)):
         _require_both(table, task, place)
     groups, unmeasured = _measurable(release, test, policy, k)
     columns = [name for name in rules.protected if _varies(release, name)]

@@ -139,7 +139,7 @@ def view(fairness: Fairness, policy: Policy) -> View:
     return View(
         done=done(fairness),
         trust=TRUST if fairness.labels == "biased" else "",
-        remarks=tuple(remark(one) for one in fairness.unmeasured),
+        remarks=(*(remark(one) for one in fairness.unmeasured), *advice(fairness)),
         verdicts=tuple(_verdict(fairness, before, after) for before, after in pairs),
         cost=cost(fairness),
         spans=tuple(span for before, after in pairs for span in _spans(before, after)),
@@ -166,6 +166,22 @@ def done(fairness: Fairness) -> str:
 def remark(unmeasured: Unmeasured) -> str:
     """Why bias by a column cannot be measured."""
     return _WHY[unmeasured.why].format(column=unmeasured.column)
+
+
+def advice(fairness: Fairness) -> tuple[str, ...]:
+    """Where mitigation did not make groups flagged more alike: that it did not, and what would."""
+    in_vain = [
+        after.column
+        for before, after in zip(fairness.before, fairness.after, strict=True)
+        if after.parity_difference.value >= before.parity_difference.value > before.parity_difference.chance_high
+    ]
+    if not fairness.mitigation or not in_vain:
+        return ()
+    return (
+        f"What was done did not bring groups by {', '.join(in_vain)} closer together. Balanced rows teach a model that "
+        "groups are alike, but where it flags few people that need not show."
+        + ("" if fairness.thresholds else " Thresholds by group do so directly: `mitigation: [thresholds]`."),
+    )
 
 
 def cost(fairness: Fairness) -> str:
@@ -264,10 +280,14 @@ def cells(group: GroupRates) -> tuple[Cell, ...]:
         *(Cell(percent(one.value), _between(one)) if one else Cell("–") for one in shares),
         Cell(_excess(group.calibration.value), _between(group.calibration)) if group.calibration else Cell("–"),
         *(
-            Cell(f"{one.value:.2f}", f"{one.low:.2f} to {one.high:.2f}".replace("-", "−")) if one else Cell("–")
+            Cell(_plain(one.value), f"{_plain(one.low)} to {_plain(one.high)}") if one else Cell("–")
             for one in (group.slope, group.auc)
         ),
     )
+
+
+def _plain(figure: float) -> str:
+    return f"{figure:.2f}".replace("-", "−")
 
 
 def _excess(gap: float) -> str:

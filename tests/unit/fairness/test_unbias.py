@@ -157,14 +157,27 @@ def test_outcomes_that_few_of_a_group_have_are_not_told():
     assert told == {"group", "people", "selected"}
 
 
-@pytest.mark.parametrize(("count", "told"), [(31, 31), (99, 99), (101, 100), (1449, 1400), (15_524, 16_000)])
-def test_numbers_of_people_have_two_digits(count, told):
+@pytest.mark.parametrize(("count", "told"), [(31, 30), (33, 35), (99, 100), (104, 100), (1449, 1400), (15_524, 16_000)])
+def test_numbers_of_people_are_rounded(count, told):
     assert groups.about(count) == told
 
 
 def test_missing_group_membership_is_a_group_of_its_own():
     rows = pa.table({"group": pa.array(["x", None], pa.string()), "result": ["sick", "well"]})
     assert groups.group_of(rows, ["group"]).tolist() == ["x", "(missing)"]
+
+
+def test_numbers_are_the_same_group_however_they_are_stored():
+    whole, real = pa.table({"n": [1, 20]}), pa.table({"n": [1.0, 20.0]})
+    assert groups.group_of(whole, ["n"]).tolist() == groups.group_of(real, ["n"]).tolist() == ["1", "20"]
+
+
+def test_one_case_among_those_held_out_is_measured_as_uncertain_as_it_is():
+    test = underdiagnosed(400, 2)
+    test = test.set_column(2, "result", pa.array(["sick"] + ["well"] * 399))
+    cost = run(underdiagnosed(1000, 1), test, policy()).account.cost
+    assert (cost.auc_before.low, cost.auc_before.high) != (cost.auc_before.value, cost.auc_before.value)
+    assert cost.auc_before.high - cost.auc_before.low > 0.5
 
 
 # What cannot be measured

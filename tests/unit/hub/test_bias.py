@@ -64,6 +64,15 @@ def test_with_biased_labels_it_says_what_can_be_trusted_and_gives_the_thresholds
     assert "thresholds.json" not in inventory.evidence_files(dossier())
 
 
+def test_mitigation_in_vain_is_told_with_what_would_help():
+    said = text(before=(example_bias.bias(0.1),), after=(example_bias.bias(0.12),))
+    assert "What was done did not bring groups by sex closer together" in said
+    assert "`mitigation: [thresholds]`" in said
+    assert "closer together" not in text()
+    by_chance = text(before=(example_bias.bias(0.03),), after=(example_bias.bias(0.035),))
+    assert "closer together" not in by_chance
+
+
 def test_columns_that_cannot_be_measured_are_told_instead():
     gone = (Unmeasured(column="sex", why="one value"),)
     said = text(before=(), after=(), unmeasured=gone, mitigation=())
