@@ -1,4 +1,6 @@
-"""People held out of a release that others made, in the words of that release.
+"""People held out, as bias is measured on them: one row of each, in the words of the release.
+
+Rows of one person are alike, so intervals from all of them would be too narrow.
 
 A release made by the data flow comes with its levels. One that is only a file does not, so the level of each column is
 read from its labels: the one at which most of the people held out have a label that the release has too.
@@ -6,22 +8,24 @@ read from its labels: the one at which most of the people held out have a label 
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.anonymization import coding, hierarchies
+from tasks.anonymization import coding, hierarchies, holdout, longitudinal
 from tasks.anonymization.releasing import integers_where_whole
 from tasks.anonymization.rounding import multiples
 from tasks.common import reading
 from tasks.common.errors import TableError
 from tasks.common.policy import Column, Policy
+from tasks.common.seeds import generator
 from tasks.common.table import Table
 
 _LEAST_UNDERSTOOD = 0.5  # share of people whose label the release has
 
 
 def read(people: Table, release: pa.Table, policy: Policy) -> pa.Table:
-    """The columns that the release has, generalized like it; people may have its labels already.
+    """One row of each person, with the columns of the release, generalized like it or in its labels already.
 
     Numbers without a hierarchy are rounded as the policy says; adjustments may have rounded the release further.
 
@@ -32,9 +36,20 @@ def read(people: Table, release: pa.Table, policy: Policy) -> pa.Table:
     """
     reading.require_columns(people, release.column_names)
     rows = reading.read_release(people, policy).select(release.column_names)
+    persons = holdout.persons(people, policy) if policy.person in people.columns else None
     if all(name in people.columns for name in policy.exclude):
-        rows = rows.take(pa.array(reading.included_rows(people, policy)))
+        kept = reading.included_rows(people, policy)
+        rows, persons = rows.take(pa.array(kept)), None if persons is None else persons[kept]
+    rows = one_row_each(rows, persons, policy.seed)
     return pa.table({name: _in_words(name, rows[name], release[name], policy) for name in release.column_names})
+
+
+def one_row_each(rows: pa.Table, persons: np.ndarray | None, seed: int) -> pa.Table:
+    """One row of each person, drawn at random; persons: a number for each row, None where each is a person."""
+    if persons is None:
+        return rows
+    who = np.unique(persons, return_inverse=True)[1]
+    return rows.take(pa.array(longitudinal.capped(who, 1, generator(seed, "one row each"))))
 
 
 def _in_words(name: str, facts: pa.ChunkedArray, released: pa.ChunkedArray, policy: Policy) -> pa.ChunkedArray:

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pytest
 
-from tasks.anonymization import anonymizer
+from tasks.anonymization import anonymizer, holdout
 from tasks.anonymization.plan import first_plan
 from tasks.common import reading
 from tasks.common.errors import PolicyError, TableError
@@ -32,7 +32,9 @@ def made(chop, tmp_path_factory):
 
     release = anonymizer.anonymize(rows(train), None, chop, plan, np.random.default_rng(1))
     pa_csv.write_csv(release.table, folder / "release.csv")
-    return folder, test, anonymizer.recode(rows(test), chop, plan, release.account.levels), release
+    persons = holdout.persons(test, chop)[reading.included_rows(test, chop)]
+    same_words = anonymizer.recode(rows(test), chop, plan, release.account.levels)
+    return folder, test, heldout.one_row_each(same_words, persons, chop.seed), release
 
 
 def as_words(values):
@@ -46,6 +48,15 @@ def test_each_column_has_the_level_of_the_release(chop, made):
     assert set(found.column_names) == set(expected.column_names)
     for name in expected.column_names:
         assert as_words(found[name]) == as_words(expected[name]), name
+
+
+def test_of_each_person_one_row_is_tested():
+    rows = pa.table({"visit": [10, 11, 20, 30, 31, 32]})
+    persons = np.array([1, 1, 2, 3, 3, 3])
+    drawn = [heldout.one_row_each(rows, persons, seed)["visit"].to_pylist() for seed in range(20)]
+    assert all([visit // 10 for visit in sorted(visits)] == [1, 2, 3] for visits in drawn)
+    assert len({tuple(visits) for visits in drawn}) > 3
+    assert heldout.one_row_each(rows, None, 1) is rows
 
 
 def test_people_who_have_the_labels_already_are_left_as_they_are(chop, made):
