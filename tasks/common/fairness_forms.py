@@ -28,7 +28,7 @@ class Fairness(Value):
     mitigation: tuple[Mitigation, ...] | None = Field(
         None,
         description="Drawing balancing synthetic `rows`, `weights` of rows, `thresholds` of the model for each group. "
-        "If not given, rows and weights, and thresholds too where labels are biased; none at all with [].",
+        "If not given, rows and weights, or thresholds alone where labels are biased; none at all with [].",
     )
     equalize: Equalized = Field("demographic_parity", description="What thresholds make equal between groups.")
 
@@ -36,7 +36,7 @@ class Fairness(Value):
     def mitigations(self) -> tuple[Mitigation, ...]:
         """What is done, in this order."""
         if self.mitigation is None:
-            return ("rows", "weights", "thresholds") if self.labels == "biased" else ("rows", "weights")
+            return ("thresholds",) if self.labels == "biased" else ("rows", "weights")
         return tuple(one for one in ("rows", "weights", "thresholds") if one in self.mitigation)
 
     @model_validator(mode="after")

@@ -46,11 +46,15 @@ def balancing_rows(
 
 
 def weights(rows: pa.Table, protected: list[str], task: Downstream) -> np.ndarray:
-    """Weight of each row that makes group and outcome independent, float64 (rows,); they add up to the rows."""
+    """Weight of each row that makes group and outcome independent, float64 (rows,); they add up to the rows.
+
+    A group in which an outcome does not occur stays as it is: there is no row to give its weight to.
+    """
     groups, labels = group_of(rows, protected), model.positives(rows, task)
     _, place = np.unique(groups, return_inverse=True)
     cell = 2 * place + labels
     count = len(labels)
     by_cell = np.bincount(cell, minlength=2 * (place.max() + 1))
     by_group, by_label = np.bincount(place), np.bincount(labels.astype(int), minlength=2)
-    return by_group[place] * by_label[labels.astype(int)] / (count * by_cell[cell])
+    balanced = by_group[place] * by_label[labels.astype(int)] / (count * by_cell[cell])
+    return balanced * count / balanced.sum()

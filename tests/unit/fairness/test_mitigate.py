@@ -47,6 +47,14 @@ def test_weights_make_group_and_outcome_independent():
     assert weights.sum() == pytest.approx(3000)
 
 
+def test_weights_add_up_where_a_group_lacks_an_outcome():
+    rows = pa.table({"group": ["x"] * 4 + ["y"] * 2, "result": ["sick", "sick", "well", "well", "well", "well"]})
+    weights = mitigate.weights(rows, ["group"], POLICY.downstream)
+    assert weights.sum() == pytest.approx(6)
+    # Before they are scaled: x sick 4*2/(6*2), x well 4*4/(6*2), y well 2*4/(6*2), as 2 : 4 : 2.
+    assert weights[[0, 2, 4]] / weights[0] == pytest.approx([1, 2, 1])
+
+
 def test_balancing_rows_bring_every_groups_rate_to_everyones():
     rows, pool = patients(2000, 1), patients(20_000, 2)
     chosen = mitigate.balancing_rows(rows, pool, ["group"], POLICY.downstream, 10_000, np.random.default_rng(1))
