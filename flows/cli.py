@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import comparing, imaging, keys, machine, policies, runs, sets, single, synthetic
+from flows.commands import comparing, fairness, imaging, keys, machine, policies, runs, sets, single, synthetic
 from tasks.common.errors import RunFailed, SecuredError, StorageError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
         "Share health data without giving patients away.\n\n"
         "Begin with [bold]secured policy draft TABLE > policy.yaml[/], review the roles it guessed, then "
         "[bold]secured run data-flow --policy policy.yaml[/]. "
-        "Parts of the flow are commands of their own: anonymize, assess, synthesize, compare.\n\n"
+        "Parts of the flow are commands of their own: anonymize, assess, synthesize, compare, unbias.\n\n"
         "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 20 threshold not reached, "
         "21 inconclusive, 22 conditions not reached, 30 storage, 40 something missing, 50 a fault of ours, "
         "130 interrupted."
@@ -37,6 +37,7 @@ app.command("assess")(single.assess)
 app.command("synthesize")(synthetic.synthesize)
 app.command("synthesize-set")(sets.synthesize_set)
 app.command("compare")(comparing.compare)
+app.command("unbias")(fairness.unbias)
 app.command("dicom")(imaging.dicom)
 app.command("doctor")(machine.doctor)
 app.command("serve")(machine.serve)

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.common.attack_forms import FurtherAttacks, Guesser, Linker
 from tasks.common.criteria_forms import Criteria, Ground
+from tasks.common.fairness_forms import Fairness
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
 from tasks.common.recoding_forms import Recoding, RecodingSpec
 from tasks.common.synthesis_forms import Synthesis
@@ -162,13 +163,6 @@ class Adjust(Value):
         0.2,
         description="Share of the threshold kept in reserve while adjusting, since the sealed control decides afresh.",
     )
-
-
-class Fairness(Value):
-    """Bias of the downstream model between groups of people."""
-
-    protected: tuple[str, ...] = Field(min_length=1)
-    tolerance: Share = Field(0.05, description="Largest acceptable difference of rates between groups.")
 
 
 class Policy(Value):

@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.common.policy import Downstream
+from tasks.fairness.groups import group_of
 from tasks.utility import downstream as model
-
-_MISSING = "(missing)"
-
-
-def group_of(table: pa.Table, columns: list[str]) -> np.ndarray:
-    """The group of each row by all protected columns together, as text, object (rows,)."""
-    parts = [pc.fill_null(table[name].cast(pa.string()), _MISSING).to_pylist() for name in columns]
-    return np.array([" / ".join(words) for words in zip(*parts, strict=True)], dtype=object)
 
 
 def balancing_rows(
@@ -54,11 +46,15 @@ def balancing_rows(
 
 
 def weights(rows: pa.Table, protected: list[str], task: Downstream) -> np.ndarray:
-    """Weight of each row that makes group and outcome independent, float64 (rows,); they add up to the rows."""
+    """Weight of each row that makes group and outcome independent, float64 (rows,); they add up to the rows.
+
+    A group in which an outcome does not occur stays as it is: there is no row to give its weight to.
+    """
     groups, labels = group_of(rows, protected), model.positives(rows, task)
     _, place = np.unique(groups, return_inverse=True)
     cell = 2 * place + labels
     count = len(labels)
     by_cell = np.bincount(cell, minlength=2 * (place.max() + 1))
     by_group, by_label = np.bincount(place), np.bincount(labels.astype(int), minlength=2)
-    return by_group[place] * by_label[labels.astype(int)] / (count * by_cell[cell])
+    balanced = by_group[place] * by_label[labels.astype(int)] / (count * by_cell[cell])
+    return balanced * count / balanced.sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.anonymization import holdout
 from tasks.anonymization.handles import Parts, Release
 from tasks.common.policy import Policy
 from tasks.common.steps import step, store
@@ -15,7 +16,8 @@ from tasks.synthesis.handles import Synthetic
 
 @step("unbias")
 def unbias(release: Release, synthetic: Synthetic | None, parts: Parts, policy: Policy) -> Unbiased:
-    """Measure the bias of the downstream model, mitigate it, measure again; without synthetic rows by weights only."""
+    """Measure the bias of the downstream model, mitigate it, measure again; without synthetic rows none are drawn."""
+    from tasks.fairness import heldout
     from tasks.fairness import unbias as unbiasing
 
     rows = release.table.read()
@@ -24,9 +26,12 @@ def unbias(release: Release, synthetic: Synthetic | None, parts: Parts, policy: 
         rows,
         synthetic.rows.read() if synthetic else nothing,
         synthetic.pool.read() if synthetic else nothing,
-        release.in_vocabulary(parts.working, policy),
+        heldout.one_row_each(
+            release.in_vocabulary(parts.working, policy), holdout.persons(parts.working, policy), policy.seed
+        ),
         policy,
-        policy.seed,
+        k=release.account.k,
+        seed=policy.seed,
     )
     keep = store()
     return Unbiased(

@@ -26,6 +26,7 @@ from tasks.common.hierarchy_forms import HierarchyFile
 from tasks.common.identity import identity
 from tasks.common.policy import Policy
 from tasks.common.values import content_hash
+from tasks.hub import bias
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.handles import Registration
 from tasks.hub.usefulness import figures
@@ -158,10 +159,7 @@ def _metrics(dossier: Dossier) -> dict[str, float]:
     if dossier.fidelity:
         found |= figures(dossier.fidelity)
     if dossier.fairness:
-        for when, biases in (("before", dossier.fairness.before), ("after", dossier.fairness.after)):
-            for bias in biases:
-                found[f"parity_{when}.{bias.column}"] = bias.parity_difference.value
-                found[f"odds_{when}.{bias.column}"] = bias.odds_difference.value
+        found |= bias.metrics(dossier.fairness)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -205,6 +203,7 @@ def evidence_files(dossier: Dossier) -> dict[str, str]:
         **hierarchies,
         "scorecard.json": json.dumps(dossier.card.model_dump(mode="json"), indent=2) + "\n",
         "evidence.json": json.dumps(_without_paths(dossier), indent=2) + "\n",
+        **(bias.files(dossier.fairness) if dossier.fairness else {}),
     }
 
 

@@ -24,7 +24,10 @@ _APART = 12  # points of the score between texts that do not touch, even when pr
 
 @dataclass(frozen=True)
 class Span:
-    """A labelled estimate with its bounds; `tone` is a class of the style sheet, a `strong` label stands out."""
+    """A labelled estimate with its bounds; `tone` is a class of the style sheet, a `strong` label stands out.
+
+    chance: what chance alone would stay below; drawn as a grey band.
+    """
 
     label: str
     value: float
@@ -32,6 +35,7 @@ class Span:
     high: float
     tone: str = "neutral"
     strong: bool = False
+    chance: float = 0.0
 
 
 def gauge(score: float, needed: float, tone: str) -> Markup:
@@ -69,6 +73,7 @@ def spans(rows: Sequence[Span | str], *, threshold: float | None, title: str, mo
         parts.append(
             f'<text class="label{" strong" if row.strong else ""}" x="{_LABEL_WIDTH - 10}" y="{y + 4}" '
             f'text-anchor="end">{escape(_short(row.label, _LABEL_LETTERS))}</text>'
+            f"{_band(row.chance * scale, y)}"
             f'<line class="bounds {row.tone}" x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"/>'
             f'<circle class="{row.tone}" cx="{x:.1f}" cy="{y}" r="5"/>'
         )
@@ -147,6 +152,11 @@ def steps(
         for tone, survival, low, high in curves
     )
     return _svg(240, title, axis + drawn)
+
+
+def _band(width: float, y: int) -> str:
+    band = f'<rect class="track" x="{_LABEL_WIDTH}" y="{y - 9}" width="{width:.1f}" height="18"/>'
+    return band if width > 0 else ""
 
 
 def share_bars(labels: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], title: str) -> Markup:

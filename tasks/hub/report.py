@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.attacks.score import Finding, Gate, Scorecard
-from tasks.fairness.measure import Bias, GroupRates
-from tasks.hub import pictures, usefulness, wording
+from tasks.hub import bias, pictures, usefulness, wording
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.pictures import Span
 from tasks.hub.summary import headline, reason
@@ -37,7 +36,7 @@ def render(dossier: Dossier) -> str:
         tone_of_finding=_tone,
         series_of=_series,
         **usefulness.shown(dossier.policy, dossier.volume, dossier.fidelity),
-        **_bias(dossier),
+        bias=bias.view(dossier.fairness, dossier.policy) if dossier.fairness else None,
     )
 
 
@@ -81,33 +80,3 @@ def _columns(dossier: Dossier) -> list[dict[str, Any]]:
 def _series(distribution: Distribution) -> list[tuple[str, tuple[float, ...]]]:
     series = [("before", distribution.before), ("after", distribution.after)]
     return series + ([("synthetic", distribution.synthetic)] if distribution.synthetic else [])
-
-
-def _bias(dossier: Dossier) -> dict[str, Any]:
-    found: dict[str, Any] = {"bias_spans": [], "bias_pairs": [], "bias_verdict": ""}
-    if dossier.fairness is None:
-        return found
-    fairness = dossier.fairness
-    for before, after in zip(fairness.before, fairness.after, strict=True):
-        for name, tone, bias in (("before", "before", before), ("after", "after", after)):
-            found["bias_spans"] += _bias_spans(bias, name, tone)
-        found["bias_pairs"].append((_pairs(before, after), before.column))
-    found["bias_spans"].sort(key=lambda span: span.label.removesuffix("before").removesuffix("after"))
-    found["bias_verdict"] = (
-        "Afterwards the groups are flagged equally often within the tolerance."
-        if fairness.within_tolerance
-        else "Afterwards a difference above the tolerance remains; see the bounds."
-    )
-    return found
-
-
-def _bias_spans(bias: Bias, when: str, tone: str) -> list[Span]:
-    parity, odds = bias.parity_difference, bias.odds_difference
-    return [
-        Span(f"{bias.column}, parity {when}", parity.value, parity.low, parity.high, tone),
-        Span(f"{bias.column}, odds {when}", odds.value, odds.low, odds.high, tone),
-    ]
-
-
-def _pairs(before: Bias, after: Bias) -> list[tuple[GroupRates, GroupRates]]:
-    return list(zip(before.groups, after.groups, strict=True))

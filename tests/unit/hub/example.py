@@ -8,8 +8,6 @@ from tasks.anonymization.ladder import Step
 from tasks.attacks.adversary import Goal
 from tasks.attacks.score import Finding, Gate, Scorecard
 from tasks.common.table import Table
-from tasks.fairness.measure import Bias, GroupRates
-from tasks.fairness.unbias import Fairness
 from tasks.hub.dossier import Attempt, Dossier, Verdict
 from tasks.utility.clinical import Clinical
 from tasks.utility.distributions import Distribution
@@ -20,6 +18,7 @@ from tasks.utility.propensity import Propensity
 from tasks.utility.volume import Point, VolumeNeed
 from tasks.validation.expectations import Validation
 from tests.conftest import make_plan, make_policy
+from tests.unit.hub.example_bias import fairness
 
 PRIVATE = Path("/somewhere/private")
 
@@ -86,8 +85,6 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
         column="sex", level="m", reference="f", real=Estimate(value=2.0, low=1.5, high=2.6),
         synthetic=Estimate(value=1.8, low=1.4, high=2.4),
     )  # fmt: skip
-    rates = GroupRates(group="f", people=100, selected=0.1, true_positive=0.5, false_positive=None)
-    bias = Bias(column="sex", groups=(rates,), parity_difference=estimate, odds_difference=estimate)
     return Dossier(
         policy=policy,
         source=table,
@@ -108,9 +105,7 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
             shapes=0.95, trends=0.9, trends_floor=0.7, validity=1.0, answers=answers, propensity=told,
             clinical=Clinical(odds=(odds,), survival=None, left_out=("height: constant",)), largest_gap=0.1,
         ),
-        fairness=Fairness(
-            before=(bias,), after=(bias,), added=20, auc_before=estimate, auc_after=estimate, tolerance=0.05,
-        ),
+        fairness=fairness(),
         distributions=(
             Distribution(
                 column=column, labels=("[0, 10)", "(rare)"), before=(0.9, 0.1), after=(1.0, 0.0), synthetic=None,
