@@ -26,7 +26,7 @@ from tasks.common.hierarchy_forms import HierarchyFile
 from tasks.common.identity import identity
 from tasks.common.policy import Policy
 from tasks.common.values import content_hash
-from tasks.hub import bias
+from tasks.hub import bias, engines
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.handles import Registration
 from tasks.hub.usefulness import figures
@@ -130,6 +130,7 @@ def _parameters(dossier: Dossier) -> dict[str, object]:
         "criteria": ", ".join(account.criteria),
         "suppression_limit": policy.criteria.suppression,
         "epochs": policy.synthesis.epochs or "auto",
+        "engine": next((str(c.engine) for c in dossier.candidates if c.chosen), "none"),
         **{f"level.{name}": f"{level} of {account.top_levels[name]}" for name, level in account.levels.items()},
         **{f"rounding.{name}": step for name, step in account.rounding.items()},
         **({"pseudonyms": ", ".join(account.pseudonyms)} if account.pseudonyms else {}),
@@ -156,6 +157,7 @@ def _metrics(dossier: Dossier) -> dict[str, float]:
             "score_synthetic": dossier.verdict.synthetic.score,
             **_risks("synthetic.", dossier.verdict.synthetic),
         }
+    found |= engines.figures(dossier.candidates)
     if dossier.fidelity:
         found |= figures(dossier.fidelity)
     if dossier.fairness:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.attacks.score import Finding, Gate, Scorecard
-from tasks.hub import bias, pictures, usefulness, wording
+from tasks.hub import bias, engines, pictures, usefulness, wording
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.pictures import Span
 from tasks.hub.summary import headline, reason
@@ -36,6 +36,7 @@ def render(dossier: Dossier) -> str:
         tone_of_finding=_tone,
         series_of=_series,
         **usefulness.shown(dossier.policy, dossier.volume, dossier.fidelity),
+        **engines.shown(dossier.candidates),
         bias=bias.view(dossier.fairness, dossier.policy) if dossier.fairness else None,
     )
 

@@ -7,8 +7,10 @@ from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
 from tasks.attacks.adversary import Goal
 from tasks.attacks.score import Finding, Gate, Scorecard
+from tasks.common.synthesis_forms import Engine
 from tasks.common.table import Table
 from tasks.hub.dossier import Attempt, Dossier, Verdict
+from tasks.synthesis.handles import Account, Candidate, Copying
 from tasks.utility.clinical import Clinical
 from tasks.utility.distributions import Distribution
 from tasks.utility.downstream import Estimate, Family
@@ -100,10 +102,21 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
             points=(Point(rows=100, auc=0.6), Point(rows=580, auc=0.7)), ceiling=0.75, scale=1.0, exponent=0.5,
             tolerance=0.01, rows=580, enough=10_000, add=1160, capped=True,
         ),
-        synthetic_card=card(),
-        fidelity=Fidelity(
-            shapes=0.95, trends=0.9, trends_floor=0.7, validity=1.0, answers=answers, propensity=told,
-            clinical=Clinical(odds=(odds,), survival=None, left_out=("height: constant",)), largest_gap=0.1,
+        candidates=(
+            Candidate(engine=Engine.CTGAN, failed="CTGAN diverged in epoch 3"),
+            Candidate(
+                engine=Engine.TREES,
+                account=Account(rows=1160, drawn=1500, copies=37, achieved={"sex": {"= `f`": 1.0}}),
+                fidelity=Fidelity(
+                    shapes=0.95, trends=0.9, trends_floor=0.7, validity=1.0, answers=answers, propensity=told,
+                    clinical=Clinical(odds=(odds,), survival=None, left_out=("height: constant",)), largest_gap=0.1,
+                ),
+                copying=Copying(
+                    rows=1160, rare_copies=0, nearer=0.5, expected=0.48, excess=0.04, low=0.01, high=0.07
+                ),
+                card=card(),
+                chosen=True,
+            ),
         ),
         fairness=fairness(),
         distributions=(
