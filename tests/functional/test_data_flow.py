@@ -54,8 +54,10 @@ def test_the_first_attempt_was_adjusted_until_it_held(flow_run):
 
 def test_every_part_left_its_evidence(flow_run):
     evidence = flow_run.evidence
-    for part in ("validation", "volume", "fidelity", "fairness", "verdict", "distributions", "synthetic_card"):
+    for part in ("validation", "volume", "candidates", "fairness", "verdict", "distributions"):
         assert evidence[part], part
+    for candidate in evidence["candidates"]:
+        assert candidate["failed"] or len(candidate["fidelity"]["answers"]) == 3
     assert len(evidence["volume"]["points"]) == 6
     measured = {bias["column"] for bias in evidence["fairness"]["before"]}
     unmeasured = {one["column"] for one in evidence["fairness"]["unmeasured"]}
