@@ -41,6 +41,13 @@ def make_plan(k: int, l: dict[str, int] | None = None, suppression: float = 0.0,
     return Plan(criteria=Criteria(k=k, l=l or {}, suppression=suppression), **rest)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes one runs all that looks at the whole run, which is then made once; files stay together."""
+    for item in items:
+        whole = "flow_run" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("whole run" if whole else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def flow_run(tmp_path_factory):
     """A whole run of the data flow; see tests/flow_run.py."""

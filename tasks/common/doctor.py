@@ -19,7 +19,7 @@ from tasks.common.values import Value
 
 _NEEDED = (
     "prefect", "prefect-dask", "distributed", "mlflow", "great-expectations", "ctgan", "torch", "sdmetrics",
-    "fairlearn", "scikit-learn", "pandas", "pyarrow", "numba", "pydicom",
+    "scikit-learn", "pandas", "pyarrow", "numba", "pydicom",
 )  # fmt: skip
 _LITTLE_SPACE = 2 * 1024**3
 

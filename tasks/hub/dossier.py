@@ -27,7 +27,6 @@ _NAMED_PACKAGES = (
     "torch",
     "ctgan",
     "sdmetrics",
-    "fairlearn",
     "prefect",
     "mlflow",
 )
