@@ -51,6 +51,12 @@ class Inconclusive(SecuredError):
     exit_code = 21
 
 
+class BudgetExhausted(SecuredError):
+    """A privacy budget has less left than the work would spend."""
+
+    exit_code = 22
+
+
 class StorageError(SecuredError):
     """The home or output folder cannot be written, is full, or has lost a file."""
 

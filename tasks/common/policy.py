@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from tasks.common.attack_forms import FurtherAttacks, Guesser, Linker
 from tasks.common.criteria_forms import Criteria, Ground
 from tasks.common.hierarchy_forms import AllOrNothing, Dates, HierarchySpec, Intervals, Leaf
+from tasks.common.privacy_forms import Privacy
 from tasks.common.recoding_forms import Recoding, RecodingSpec
 from tasks.common.transformation_forms import Limit, Shift, require_sense
 from tasks.common.values import Value, content_hash
@@ -196,6 +197,7 @@ class Synthesis(Value):
     pack: Annotated[int, Field(ge=1)] = Field(1, description="Rows that the discriminator judges together.")
     log_frequency: bool = Field(False, description="Whether rare categories are trained more often than they occur.")
     rows: Annotated[int, Field(ge=0)] | None = Field(None, description="Rows to add; by learning curve if not given.")
+    privacy: Privacy | None = Field(None, description="Differential privacy, by another engine than CTGAN.")
 
     @model_validator(mode="after")
     def _packs_fill_batches(self) -> Self:
