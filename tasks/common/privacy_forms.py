@@ -15,7 +15,7 @@ class Engine(StrEnum):
     """What learns the table under a privacy budget."""
 
     MST = "mst"  # noisy marginals of single columns and of a tree of pairs; the safe choice on small tables
-    AIM = "aim"  # noisy marginals of the pairs and triples that are approximated worst; slower, better with large budgets
+    AIM = "aim"  # noisy marginals of those pairs that are approximated worst; slower, better with larger budgets
     DP_CTGAN = "dp-ctgan"  # CTGAN's networks, the discriminator trained by noisy gradients; for large tables
 
 

@@ -96,10 +96,11 @@ class Accountant:
         self._spend(
             name, Mechanism.EXPONENTIAL, sensitivity=sensitivity * self.rows, rho=(steps / _EPSILON_GRAIN) ** 2 / 8
         )
-        grains = np.round((scores.max() - scores) * _GRAIN).astype(np.int64)
+        grains = np.round(scores * _GRAIN).astype(np.int64)
+        behind = (grains.max() - grains).astype(object) * steps
         while True:
             proposed = self.noise.below(np.full(4 * len(scores) + 16, len(scores)))
-            accepted = self.noise.decays(grains[proposed].astype(object) * steps, 2 * changes * _EPSILON_GRAIN)
+            accepted = self.noise.decays(behind[proposed], 2 * changes * _EPSILON_GRAIN)
             if accepted.any():
                 return int(proposed[accepted.argmax()])
 

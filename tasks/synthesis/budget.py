@@ -97,13 +97,15 @@ class Ledger(Value):
         return self.model_copy(update={"parts": parts, "epsilon": epsilon})
 
     def rho_left(self, delta: float = 0.0) -> float:
-        """Largest rho that can still be spent if `delta` is taken off as well; only beside parts that have a rho."""
-        assert all(part.rate is None for part in self.parts), "gradients have no rho"
+        """Largest rho that can still be spent if `delta` is taken off as well, 0 for none."""
         rest = self.budget.delta - delta - sum(part.delta for part in self.parts)
         if rest <= 0:
             return 0.0
-        total = rho_within(self.budget.epsilon, rest) * (1 - _MARGIN)
-        return max(total - sum(part.rho for part in self.parts), 0.0)
+        if all(part.rate is None for part in self.parts):
+            left = rho_within(self.budget.epsilon, rest) - sum(part.rho for part in self.parts)
+        else:
+            left = float(np.nanmax((self.budget.epsilon - _failing(rest) - _together(self.parts)) / ORDERS))
+        return max(left - _MARGIN * rho_within(self.budget.epsilon, rest), 0.0)
 
 
 def spent(parts: tuple[Part, ...], delta: float) -> float:
@@ -113,9 +115,17 @@ def spent(parts: tuple[Part, ...], delta: float) -> float:
         return math.inf
     if all(part.rate is None for part in parts):
         return epsilon_of(sum(part.rho for part in parts), rest)
-    divergences = np.sum([part.divergences() for part in parts], axis=0)
-    epsilons = divergences + np.log1p(-1 / ORDERS) - (math.log(rest) + np.log(ORDERS)) / (ORDERS - 1)
-    return float(max(np.nanmin(epsilons), 0.0))
+    return float(max(np.nanmin(_together(parts) + _failing(rest)), 0.0))
+
+
+def _together(parts: tuple[Part, ...]) -> np.ndarray:
+    """Rényi divergence of all parts at each of ORDERS."""
+    return np.sum([part.divergences() for part in parts], axis=0)
+
+
+def _failing(delta: float) -> np.ndarray:
+    """What is added to a divergence at each of ORDERS for the epsilon at `delta`."""
+    return np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)
 
 
 def log_delta_of(rho: float, epsilon: float) -> float:
