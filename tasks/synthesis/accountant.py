@@ -59,7 +59,9 @@ class Accountant:
         self._spend(name, Mechanism.GAUSSIAN, sigma=sigma, rho=self.rows**2 / (2 * float(variance)))
         return Noisy(exact + self.noise.gaussian(variance, exact.size).reshape(exact.shape), sigma)
 
-    def labels(self, name: str, values: pa.ChunkedArray | pa.Array, rho: float, delta: float) -> tuple[list[str], float]:
+    def labels(
+        self, name: str, values: pa.ChunkedArray | pa.Array, rho: float, delta: float
+    ) -> tuple[list[str], float]:
         """Labels among words that enough rows have, sorted, and the threshold that their noisy counts had to reach.
 
         A label that no other person has must not be seen: the threshold is such that noise lifts none of a person's
@@ -71,9 +73,7 @@ class Accountant:
         variance = variance_for(self._sigma(name, rho))
         sigma = math.sqrt(variance)
         threshold = self.rows + lifted_by_noise(sigma, delta / self.rows)
-        self._spend(
-            name, Mechanism.THRESHOLD, sigma=sigma, rho=self.rows**2 / (2 * float(variance)), delta=delta
-        )
+        self._spend(name, Mechanism.THRESHOLD, sigma=sigma, rho=self.rows**2 / (2 * float(variance)), delta=delta)
         found = pc.value_counts(values.drop_null())
         noisy = found.field("counts").to_numpy() + self.noise.gaussian(variance, len(found))
         kept = found.field("values").filter(pa.array(noisy >= threshold))

@@ -270,9 +270,7 @@ class _Table:
         """Count a marginal for `rho`; returns the standard deviation of the noise."""
         title = " and ".join(f"`{name}`" for name in clique)
         noisy = accountant.count(f"marginal of {title}", self.exact(clique), rho)
-        self._measurements.append(
-            self._mbi.LinearMeasurement(noisy.counts.astype(float), clique, stddev=noisy.sigma)
-        )
+        self._measurements.append(self._mbi.LinearMeasurement(noisy.counts.astype(float), clique, stddev=noisy.sigma))
         return noisy.sigma
 
     def fit(self, steps: int) -> None:

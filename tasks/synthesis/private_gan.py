@@ -39,7 +39,7 @@ _CLIP = 1.0  # norm that a row's gradient is cut to
 _NOISE_SIZE, _LAYERS = 64, (128, 128)  # smaller than CTGAN's: noise grows with the number of weights
 _RATE_D, _RATE_G, _BETAS = 5e-4, 2e-4, (0.5, 0.9)
 _TAU, _LEAST = 0.2, 1e-30
-_STEPS, _STEPS_AN_EPOCH_AT_LEAST = 1_500, 1
+_STEPS = 1_500
 _COUNTING = 0.01  # of the budget, to know about how many rows there are
 _FEWEST_ROWS = 100
 
@@ -88,7 +88,7 @@ def fit(
     if total < _FEWEST_ROWS:
         raise TableError(f"DP-CTGAN needs at least {_FEWEST_ROWS} rows to learn from, and there are about {total:.0f}")
     rate = min(settings.batch / total, 1.0)
-    each = max(round(1 / rate), _STEPS_AN_EPOCH_AT_LEAST)
+    each = max(round(1 / rate), 1)
     steps = settings.epochs * each if settings.epochs else max(_STEPS, each)
     sigma = accountant.gradients("gradients of the discriminator", rate=rate, steps=steps)
     spans = _Spans(sizes)
@@ -132,7 +132,7 @@ class _Training:
         self._per_row.disable_hooks()
         with torch.no_grad():
             fake = self._made()
-        loss = functional.softplus(self._discriminator(fake)).mean()
+        loss = functional.softplus(self._discriminator(fake.requires_grad_())).mean()
         made_up = torch.autograd.grad(loss, list(self._discriminator.parameters()))
         for weight, real, false in zip(self._discriminator.parameters(), noisy, made_up, strict=True):
             weight.grad = real / self._expected + false
@@ -145,6 +145,7 @@ class _Training:
         self._by_discriminator.zero_grad()
         weights = list(self._discriminator.parameters())
         if len(rows):
+            # opacus' hooks warn of an input without a gradient of its own.
             functional.softplus(-self._per_row(rows.requires_grad_())).sum().backward()  # type: ignore[no-untyped-call]
             self._by_discriminator.clip_and_accumulate()
             sums = [weight.summed_grad for weight in weights]
@@ -202,7 +203,5 @@ def _opacus() -> tuple[Any, Any]:
             warnings.simplefilter("ignore")  # of its own, about torch
             from opacus import grad_sample, optimizers
     except ImportError as error:
-        raise MissingPart(
-            "DP-CTGAN needs the package opacus; pip install 'secured[privacy]'"
-        ) from error
+        raise MissingPart("DP-CTGAN needs the package opacus; pip install 'secured[privacy]'") from error
     return grad_sample, optimizers

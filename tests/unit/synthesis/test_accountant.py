@@ -19,7 +19,7 @@ from tasks.synthesis.budget import Budget, Ledger, epsilon_of, rho_within
 from tasks.synthesis.noise import Noise
 
 EPSILON, DELTA = 1.0, 1e-5
-RUNS, CHOICES = 40_000, 2_000
+RUNS, CHOICES = 40_000, 1_000
 
 
 class Careless(Noise):
