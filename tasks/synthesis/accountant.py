@@ -59,10 +59,8 @@ class Accountant:
         self._spend(name, Mechanism.GAUSSIAN, sigma=sigma, rho=self.rows**2 / (2 * float(variance)))
         return Noisy(exact + self.noise.gaussian(variance, exact.size).reshape(exact.shape), sigma)
 
-    def labels(
-        self, name: str, values: pa.ChunkedArray | pa.Array, rho: float, delta: float
-    ) -> tuple[list[str], float]:
-        """Labels among words that enough rows have, sorted, and the threshold that their noisy counts had to reach.
+    def labels(self, name: str, values: pa.ChunkedArray | pa.Array, rho: float, delta: float) -> list[str]:
+        """Labels among words that enough rows have, sorted.
 
         A label that no other person has must not be seen: the threshold is such that noise lifts none of a person's
         labels over it, but with probability `delta`.
@@ -77,7 +75,7 @@ class Accountant:
         found = pc.value_counts(values.drop_null())
         noisy = found.field("counts").to_numpy() + self.noise.gaussian(variance, len(found))
         kept = found.field("values").filter(pa.array(noisy >= threshold))
-        return sorted(kept.to_pylist()), float(threshold)
+        return sorted(kept.to_pylist())
 
     def choose(self, name: str, scores: np.ndarray, rho: float, *, sensitivity: float = 1.0) -> int:
         """The place of one of the scores, the higher the likelier, by the exponential mechanism.

@@ -119,15 +119,9 @@ def find(
         elif (labels := known[name].labels) is not None:
             domain[name] = Words(labels, known[name].missing)
         else:
-            found, _ = accountant.labels(f"labels of `{name}`", rows[name].cast(pa.string()), share, risk)
+            found = accountant.labels(f"labels of `{name}`", rows[name].cast(pa.string()), share, risk)
             domain[name] = Words(tuple(found), known[name].missing or not found)
     return domain
-
-
-def is_public(rows: pa.Table, public: Mapping[str, Declared], bins: int) -> bool:
-    """Whether the domain can be had without looking at the rows."""
-    types = {field.name: field.type for field in rows.schema}
-    return not any(_questions(kind, _from_type(kind, public.get(name)), bins) for name, kind in types.items())
 
 
 def _from_type(kind: pa.DataType, said: Declared | None) -> Declared:
@@ -156,7 +150,7 @@ def _questions(kind: pa.DataType, said: Declared, bins: int) -> int:
 
 def _fits(low: float, high: float, step: float | None, bins: int) -> bool:
     """Whether each number of a range can have an interval of its own."""
-    return bool(step) and (high - low) / step + 1 <= bins
+    return step is not None and (high - low) / step + 1 <= bins
 
 
 def _numbers(

@@ -248,7 +248,8 @@ class _Table:
 
     def _linked(self, clique: Clique) -> list[tuple[Clique, np.ndarray]]:
         """Factors of the model that bear on these columns; all others sum to a constant."""
-        linked, reached, more = [], set(clique), True
+        linked: list[tuple[Clique, np.ndarray]] = []
+        reached, more = set(clique), True
         rest = self._factors
         while more:
             near = [factor for factor in rest if reached & set(factor[0])]
@@ -296,7 +297,11 @@ class _Table:
         factors, buckets = list(self._factors), []
         for name in order:
             inside = [factor for factor in factors if name in factor[0]]
-            given = tuple(sorted({other for columns, _ in inside for other in columns} - {name}, key=number.get))
+            given = tuple(
+                sorted(
+                    {other for columns, _ in inside for other in columns} - {name}, key=lambda column: number[column]
+                )
+            )
             operands: list[Any] = []
             for columns, values in inside:
                 operands += [values, [number[column] for column in columns]]
@@ -362,7 +367,7 @@ def _mbi() -> Any:
     try:
         import jax
 
-        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own, about jax' settings
             import mbi

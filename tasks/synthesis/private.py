@@ -42,7 +42,9 @@ _WORTH_WHILE = 0.01
 class Model(Protocol):
     """What an engine has learned."""
 
-    total: float
+    @property
+    def total(self) -> float:
+        """Noisy number of the rows it was learned from."""
 
     def sample(self, rows: int, seed: int) -> dict[str, np.ndarray]:
         """Places of so many rows, by column."""
@@ -99,12 +101,7 @@ def fit(
     started = ledger or Ledger(
         budget=Budget(epsilon=privacy.epsilon, delta=privacy.delta), rows_per_person=known.rows_per_person
     )
-    if started.rho_left() < _WORTH_WHILE * rho_within(started.budget.epsilon, started.budget.delta):
-        raise BudgetExhausted(
-            f"the privacy budget of epsilon {started.budget.epsilon:g} and delta {started.budget.delta:g} is used up "
-            f"(epsilon {started.epsilon:.3g}); draw more rows from what was learned before, which costs nothing, or "
-            "raise `synthesis.privacy.epsilon`"
-        )
+    _require_budget(started, known)
     accountant = Accountant(started, source)
     columns = domain.find(
         release,
@@ -132,3 +129,17 @@ def _learn(
     from tasks.synthesis import private_gan  # torch takes seconds to import
 
     return private_gan.fit(places, sizes, accountant, settings, derive(seed, "network"), progress)
+
+
+def _require_budget(started: Ledger, known: Public) -> None:
+    if started.rows_per_person != known.rows_per_person:
+        raise PolicyError(
+            f"the ledger protects {started.rows_per_person} rows of a person together, and the policy "
+            f"{known.rows_per_person}; what was spent under one says nothing of the other"
+        )
+    if started.rho_left() < _WORTH_WHILE * rho_within(started.budget.epsilon, started.budget.delta):
+        raise BudgetExhausted(
+            f"the privacy budget of epsilon {started.budget.epsilon:g} and delta {started.budget.delta:g} is used up "
+            f"(epsilon {started.epsilon:.3g}); draw more rows from what was learned before, which costs nothing, or "
+            "raise `synthesis.privacy.epsilon`"
+        )

@@ -16,7 +16,6 @@ source; opacus draws its own from torch's generator, which is not made to withst
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -185,11 +184,11 @@ class _Spans:
         """Gumbel softmax (Jang et al. 2017) of each column at a temperature of 0.2."""
         waiting = torch.empty_like(logits).exponential_(generator=random).clamp_min_(_LEAST)
         scaled = (logits - waiting.log()) / _TAU
-        return torch.cat([part.softmax(dim=1) for part in scaled.split(self._widths, dim=1)], dim=1)
+        return torch.cat([part.softmax(dim=1) for part in torch.split(scaled, self._widths, dim=1)], dim=1)
 
     def places(self, rows: Tensor) -> Tensor:
         """The likeliest place of each column, int64 (rows, columns)."""
-        return torch.stack([part.argmax(dim=1) for part in rows.split(self._widths, dim=1)], dim=1)
+        return torch.stack([part.argmax(dim=1) for part in torch.split(rows, self._widths, dim=1)], dim=1)
 
 
 def _opacus() -> tuple[Any, Any]:

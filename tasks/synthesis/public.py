@@ -116,7 +116,7 @@ def _levels(spec: object) -> int:
 
 
 def _interval_labels(spec: Intervals, width: float) -> tuple[str, ...]:
-    assert spec.min is not None and spec.max is not None, "asked only for closed ranges"  # noqa: PT018
+    assert spec.min is not None and spec.max is not None, "asked only for closed ranges"
     count = math.ceil(round((spec.max - spec.min) / width, 9))
     inside = [spec.min + place * width for place in range(count)]
     return tuple(hierarchies.interval_label(v, width, spec) for v in (-math.inf, *inside, spec.max))

@@ -47,7 +47,8 @@ def settings(engine="mst", epsilon=50.0, **rest):
 
 def fit(engine="mst", epsilon=50.0, table=None, **rest):
     rest = {"public": KNOWN, "source": np.random.default_rng(1).bytes, **rest}
-    return private.fit(rows() if table is None else table, settings(engine, epsilon), seed=2, **rest)
+    asked = settings(engine, epsilon, epochs=2)
+    return private.fit(rows() if table is None else table, asked, seed=2, **rest)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,11 @@ def test_people_with_several_rows_get_noise_that_many_times_as_wide():
     one, three = (fit(table=ward, public=known, epsilon=5.0).ledger.parts for known in persons)
     assert three[0].sigma / one[0].sigma == pytest.approx(3, rel=0.01)
     assert three[0].sensitivity == 3
+
+
+def test_a_ledger_of_rows_is_not_taken_for_one_of_people(fitted):
+    with pytest.raises(PolicyError, match="1 rows of a person together, and the policy 3"):
+        fit(public=KNOWN.model_copy(update={"rows_per_person": 3}), ledger=Ledger(budget=fitted.ledger.budget))
 
 
 def test_a_table_of_one_column_works():
