@@ -24,8 +24,8 @@ app = typer.Typer(
         "[bold]secured run data-flow --policy policy.yaml[/]. "
         "Parts of the flow are commands of their own: anonymize, assess, synthesize, compare, unbias.\n\n"
         "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 20 threshold not reached, "
-        "21 inconclusive, 22 conditions not reached, 30 storage, 40 something missing, 50 a fault of ours, "
-        "130 interrupted."
+        "21 inconclusive, 22 conditions not reached, 23 privacy budget exhausted, 30 storage, 40 something missing, "
+        "50 a fault of ours, 130 interrupted."
     ),
 )
 app.add_typer(runs.app, name="run")

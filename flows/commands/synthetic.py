@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -23,8 +23,9 @@ from flows.commands.terminal import (
 )
 from tasks.common import policy_file, reading
 from tasks.common.errors import InputError
+from tasks.common.privacy_forms import Privacy
 from tasks.common.seeds import derive
-from tasks.common.synthesis_forms import Condition, Engine, Shares, Span
+from tasks.common.synthesis_forms import AnyEngine, Condition, Engine, Shares, Span
 from tasks.common.table import file_hash, open_table
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ def synthesize(
     engine: Annotated[
         Engine | None,
         typer.Option("--engine", "-e", help="What learns and draws the rows; the policy's if not given."),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Learn under this privacy budget, by MST; the policy's `synthesis: privacy:` can say more.",
+            show_default=False,
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -63,15 +71,14 @@ def synthesize(
     """
     require_output(out)
     with bar(quiet) as progress:
-        rules = _asked_for(policy_file.read(policy), engine, where or [])
+        rules = _asked_for(policy_file.read(policy), engine, epsilon, where or [])
         source = reading.read_release(open_table(table), rules)
         progress.say("loading the engine")
-        from tasks.synthesis import drawing, engines, worth
+        from tasks.synthesis import drawing, learning
 
-        chosen = rules.synthesis.engine
+        chosen, seed = rules.synthesis.engines[0], rules.seed
         progress.say(f"learning by {chosen}")
-        seed, judge = rules.seed, worth.by_downstream(source, rules)
-        made = engines.fit(source, rules.synthesis, chosen, derive(seed, "fit", chosen), judge, progress.at)
+        made = learning.learn(source, rules, chosen, derive(seed, "fit", chosen), progress.at)
         progress.say("drawing rows")
         found, account = drawing.draw(made, rows, derive(seed, "rows", chosen), rules, source)
         write_table(found, out)
@@ -82,7 +89,7 @@ def synthesize(
             "sha256": file_hash(out),
             "columns": found.column_names,
             "engine": str(chosen),
-            "epochs": made.model.epochs,
+            "epochs": made.epochs,
             **account.model_dump(mode="json"),
         },
     )
@@ -113,7 +120,7 @@ def condition(text: str) -> tuple[str, Condition]:
     return name, tuple(values)
 
 
-def _asked_for(rules: Policy, engine: Engine | None, where: list[str]) -> Policy:
+def _asked_for(rules: Policy, engine: Engine | None, epsilon: float | None, where: list[str]) -> Policy:
     """The policy with what the command line asks for.
 
     Raises:
@@ -125,14 +132,35 @@ def _asked_for(rules: Policy, engine: Engine | None, where: list[str]) -> Policy
             raise InputError(f"--where: `{name}` is no column that the policy releases")
         if name in [other for other, _ in conditions[:place]]:
             raise InputError(f"--where: `{name}` is named twice; several values are written a|b")
-    changed = {"conditions": rules.synthesis.conditions | dict(conditions)} | ({"engine": engine} if engine else {})
+    changed: dict[str, Any] = {"conditions": rules.synthesis.conditions | dict(conditions)}
+    if engine is not None:
+        changed |= {"engine": engine, "privacy": None}
+    if epsilon is not None:
+        changed["privacy"] = _budget(rules, engine, epsilon)
     return rules.model_copy(update={"synthesis": rules.synthesis.model_copy(update=changed)})
 
 
-def _show(account: Account, engine: Engine, out: Path) -> None:
+def _budget(rules: Policy, engine: Engine | None, epsilon: float) -> Privacy:
+    if engine is not None:
+        raise InputError(f"--engine {engine} gives no privacy guarantee, so it does not go with --epsilon")
+    if rules.synthesis.constraints.together or rules.synthesis.constraints.unique:
+        raise InputError("--epsilon: the engines of `privacy:` do not keep `constraints: together` and `unique`")
+    try:
+        said = rules.synthesis.privacy.model_dump() if rules.synthesis.privacy else {}
+        return Privacy.model_validate({**said, "epsilon": epsilon})
+    except ValidationError as error:
+        raise InputError(f"--epsilon {epsilon:g}: {error.errors()[0]['msg']}") from None
+
+
+def _show(account: Account, engine: AnyEngine, out: Path) -> None:
     console.print(f"wrote {account.rows:,} synthetic rows by {engine} to {escape(str(out))}", soft_wrap=True)
     for name, shares in account.achieved.items():
         reached = ", ".join(f"{value} {share:.1%}" for value, share in shares.items())
         console.print(f"  {escape(name)}: {escape(reached)}", soft_wrap=True)
+    if account.ledger:
+        spent, budget = account.ledger.epsilon, account.ledger.budget
+        console.print(
+            f"  differentially private: epsilon {spent:.3g} of {budget.epsilon:g} spent, delta {budget.delta:g}"
+        )
     if account.copies:
         console.print(f"[dim]{account.copies:,} rows that repeated a rare row of the table were left out[/]")

@@ -44,7 +44,7 @@ class Diagnosis(Value):
 def examine() -> list[Diagnosis]:
     """Look at everything; ends orphaned processes of earlier runs, as it says."""
     checks: list[Callable[[], Diagnosis]] = [
-        _python, _packages, _home, _orphans, _pyfhel, _mp_spdz, _slurm, _prefect, _mlflow, _browser,
+        _python, _packages, _home, _orphans, _pyfhel, _privacy, _mp_spdz, _slurm, _prefect, _mlflow, _browser,
     ]  # fmt: skip
     return [check() for check in checks]
 
@@ -104,6 +104,20 @@ def _pyfhel() -> Diagnosis:
             advice="`make env` builds it where a C++ compiler and Python's headers (python3-dev) are there",
         )
     return Diagnosis(part="Pyfhel", state=State.GOOD, found=f"{metadata.version('Pyfhel')} (SEAL)")
+
+
+def _privacy() -> Diagnosis:
+    needed = ("mbi", "opacus")
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        return Diagnosis(
+            part="privacy",
+            state=State.OPTIONAL,
+            found=f"{' and '.join(missing)} not installed; only differentially private synthesis needs them",
+            advice="pip install 'secured[privacy]'",
+        )
+    return Diagnosis(
+        part="privacy", state=State.GOOD, found=", ".join(f"{name} {metadata.version(name)}" for name in needed)
+    )
 
 
 def _mp_spdz() -> Diagnosis:

@@ -57,6 +57,12 @@ class ConditionsNotReached(SecuredError):
     exit_code = 22
 
 
+class BudgetExhausted(SecuredError):
+    """A privacy budget has less left than the work would spend."""
+
+    exit_code = 23
+
+
 class StorageError(SecuredError):
     """The home or output folder cannot be written, is full, or has lost a file."""
 

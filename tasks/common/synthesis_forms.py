@@ -24,6 +24,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from tasks.common.hierarchy_forms import Leaf
+from tasks.common.privacy_forms import Privacy, PrivateEngine
 from tasks.common.values import Value
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -36,6 +37,9 @@ class Engine(StrEnum):
     TVAE = "tvae"  # variational autoencoder (Xu et al. 2019)
     COPULA = "copula"  # Gaussian copula (Patki et al. 2016)
     TREES = "trees"  # column after column by decision trees (Reiter 2005)
+
+
+AnyEngine = Engine | PrivateEngine
 
 
 class Span(Value):
@@ -136,6 +140,13 @@ class Synthesis(Value):
     rows: Annotated[int, Field(ge=0)] | None = Field(None, description="Rows to add; by learning curve if not given.")
     conditions: dict[str, Condition] = Field(default_factory=dict, description="What the rows have to be like.")
     constraints: Constraints = Constraints()
+    privacy: Privacy | None = Field(None, description="Differential privacy, by an engine of its own and no other.")
+
+    @model_validator(mode="after")
+    def _private_engines_learn_single_columns(self) -> Self:
+        if self.privacy and (self.constraints.together or self.constraints.unique):
+            raise ValueError("`constraints: together` and `unique` are not kept by the engines of `privacy:`")
+        return self
 
     @model_validator(mode="after")
     def _packs_fill_batches(self) -> Self:
@@ -144,8 +155,10 @@ class Synthesis(Value):
         return self
 
     @property
-    def engines(self) -> tuple[Engine, ...]:
-        """The champion and its challengers, each once."""
+    def engines(self) -> tuple[AnyEngine, ...]:
+        """The champion and its challengers, each once; under a privacy budget the one that keeps to it."""
+        if self.privacy:
+            return (self.privacy.engine,)
         return tuple(dict.fromkeys((self.engine, *self.challengers)))
 
 

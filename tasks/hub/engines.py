@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.common.synthesis_forms import Engine
+from tasks.common.privacy_forms import PrivateEngine
+from tasks.common.synthesis_forms import AnyEngine, Engine
 from tasks.synthesis.handles import MOST_EXCESS, Candidate
 
-NAMES = {
+NAMES: dict[AnyEngine, str] = {
     Engine.CTGAN: "CTGAN",
     Engine.TVAE: "TVAE",
     Engine.COPULA: "Gaussian copula",
     Engine.TREES: "decision trees",
+    PrivateEngine.MST: "MST",
+    PrivateEngine.AIM: "AIM",
+    PrivateEngine.DP_CTGAN: "DP-CTGAN",
 }
 
 

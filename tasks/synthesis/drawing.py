@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +23,11 @@ from tasks.common.policy import Policy
 from tasks.common.seeds import derive
 from tasks.common.synthesis_forms import Condition, Constraints, Shares
 from tasks.synthesis import conditions
-from tasks.synthesis.columns import floats
+from tasks.synthesis.budget import Ledger
+from tasks.synthesis.coded import Given
+from tasks.synthesis.columns import Columns, floats
 from tasks.synthesis.conditions import Stratum
 from tasks.synthesis.copies import RareRows
-from tasks.synthesis.engines import Generator
 from tasks.synthesis.handles import Account
 
 _FEWEST, _MOST_AT_ONCE = 500, 100_000
@@ -33,8 +35,22 @@ _FEWEST, _MOST_AT_ONCE = 500, 100_000
 _PATIENCE, _MOST_FOR_EACH = 200_000, 2_000
 
 
+class Source(Protocol):
+    """What rows are drawn from: a fitted engine."""
+
+    @property
+    def columns(self) -> Columns: ...
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """What learning spent of a privacy budget, if there was one."""
+
+    def draw(self, rows: int, seed: int, given: Given | None = None) -> pa.Table:
+        """So many rows, of what is given if the engine takes that."""
+
+
 def draw(
-    generator: Generator, rows: int, seed: int, policy: Policy, release: pa.Table, *, conditioned: bool = True
+    generator: Source, rows: int, seed: int, policy: Policy, release: pa.Table, *, conditioned: bool = True
 ) -> tuple[pa.Table, Account]:
     """Synthetic rows that fulfil the policy's conditions (unless not `conditioned`) and constraints.
 
@@ -44,17 +60,22 @@ def draw(
         ConditionsNotReached: no row to learn from fulfils a condition, or hardly any drawn row is as it has to be.
     """
     wanted = policy.synthesis.conditions if conditioned else {}
-    rare = RareRows(release, policy.criteria.k, policy.synthesis.constraints.unique)
+    # What was learned under a privacy budget must not be compared with the rows again: that would spend more of it.
+    private = generator.ledger is not None
+    rare = None if private else RareRows(release, policy.criteria.k, policy.synthesis.constraints.unique)
     parts, drawn, copies = [generator.columns.schema.empty_table()], 0, 0
     for number, stratum in enumerate(conditions.strata(wanted, rows)):
-        conditions.require_possible(release, stratum.wishes, policy)
+        if not private:
+            conditions.require_possible(release, stratum.wishes, policy)
         found, made, repeated = _fill(generator, stratum, derive(seed, str(number)), policy, rare)
         parts.append(found)
         drawn, copies = drawn + made, copies + repeated
     table = generator.columns.with_keys(pa.concat_tables(parts))
     if len(parts) > 2:  # strata would stand one after the other
         table = table.take(pa.array(np.random.default_rng(derive(seed, "order")).permutation(table.num_rows)))
-    return table, Account(rows=table.num_rows, drawn=drawn, copies=copies, achieved=_achieved(table, policy, wanted))
+    achieved = _achieved(table, policy, wanted)
+    account = Account(rows=table.num_rows, drawn=drawn, copies=copies, achieved=achieved, ledger=generator.ledger)
+    return table, account
 
 
 def kept_order(table: pa.Table, constraints: Constraints) -> np.ndarray:
@@ -67,7 +88,7 @@ def kept_order(table: pa.Table, constraints: Constraints) -> np.ndarray:
 
 
 def _fill(
-    generator: Generator, stratum: Stratum, seed: int, policy: Policy, rare: RareRows
+    generator: Source, stratum: Stratum, seed: int, policy: Policy, rare: RareRows | None
 ) -> tuple[pa.Table, int, int]:
     """The rows of a stratum, how many were drawn for it, and how many of those repeated a rare row."""
     asked = conditions.given(generator.columns, stratum.wishes, policy)
@@ -79,7 +100,7 @@ def _fill(
         made = generator.draw(min(max(count, _FEWEST), _MOST_AT_ONCE), derive(seed, str(drawn)), asked)
         fits = conditions.fulfilled(made, stratum.wishes, policy)
         fits &= kept_order(made, policy.synthesis.constraints)
-        copied = fits & rare.repeated_by(made)
+        copied = fits & rare.repeated_by(made) if rare else np.zeros_like(fits)
         kept = np.flatnonzero(fits & ~copied)[:missing]
         parts.append(made.take(pa.array(kept)))
         have, drawn, copies = have + len(kept), drawn + made.num_rows, copies + int(copied.sum())

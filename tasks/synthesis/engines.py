@@ -17,6 +17,7 @@ from tasks.common.errors import TableError
 from tasks.common.seeds import derive, generator
 from tasks.common.synthesis_forms import Engine, Synthesis
 from tasks.synthesis import columns, copula, gan, trees, tvae
+from tasks.synthesis.budget import Ledger
 from tasks.synthesis.coded import Coded, Given
 from tasks.synthesis.columns import Columns
 from tasks.synthesis.networks import Progress, Watch
@@ -40,9 +41,14 @@ class Model(Protocol):
 class Generator:
     """A fitted engine and how its columns translate back to those of the release."""
 
-    engine: Engine
     model: Model
     columns: Columns
+    ledger: Ledger | None = None
+
+    @property
+    def epochs(self) -> int | None:
+        """Of training, if the engine trains."""
+        return self.model.epochs
 
     def draw(self, rows: int, seed: int, given: Given | None = None) -> pa.Table:
         """Synthetic rows with the release's columns and types; none for `rows` 0."""
@@ -85,7 +91,7 @@ def fit(
         raise TableError("synthesis.constraints.unique names every column, so that nothing is left to learn")
     learn = _FIT[engine]
     if worth is None or not settings.early_stopping or engine not in {Engine.CTGAN, Engine.TVAE}:
-        return Generator(engine, learn(rows, settings, seed, None, progress), coded)
+        return Generator(learn(rows, settings, seed, None, progress), coded)
     order = generator(seed, "apart").permutation(len(rows))
     apart, learned = order[: len(order) // _KEPT_APART], order[len(order) // _KEPT_APART :]
     judges = release.take(pa.array(apart))
@@ -93,4 +99,4 @@ def fit(
     def watch(drawn: Coded) -> float:
         return worth(coded.back(drawn, generator(seed, "watched")), judges)
 
-    return Generator(engine, learn(rows.take(np.sort(learned)), settings, seed, watch, progress), coded)
+    return Generator(learn(rows.take(np.sort(learned)), settings, seed, watch, progress), coded)

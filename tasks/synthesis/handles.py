@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tasks.attacks.score import Gate, Scorecard
-from tasks.common.synthesis_forms import Engine
+from tasks.common.synthesis_forms import AnyEngine
 from tasks.common.table import Table
 from tasks.common.values import Value
+from tasks.synthesis.budget import Ledger
 from tasks.utility.fidelity import Fidelity
 
 # If a share of rows were copies and the others honest, the excess would be that share.
@@ -16,12 +17,14 @@ class Account(Value):
     """How rows were drawn. drawn: all that the engine made; copies: how many of them repeated a rare row.
 
     achieved: by column with a condition the share of kept rows that have it, or that have each value with a share.
+    ledger: what of a privacy budget was spent to learn from the rows, if there was one.
     """
 
     rows: int
     drawn: int
     copies: int
     achieved: dict[str, dict[str, float]]
+    ledger: Ledger | None = None
 
 
 class Copying(Value):
@@ -52,7 +55,7 @@ class Synthetic(Value):
     epochs: of training, where the engine trains. account: how the rows were drawn.
     """
 
-    engine: Engine
+    engine: AnyEngine
     rows: Table
     pool: Table
     epochs: int | None
@@ -70,7 +73,7 @@ class Candidate(Value):
     failed: why there are none.
     """
 
-    engine: Engine
+    engine: AnyEngine
     epochs: int | None = None
     account: Account | None = None
     fidelity: Fidelity | None = None

@@ -53,7 +53,7 @@ def test_modes_are_those_of_the_packages_transformer():
     weights, means = theirs._bgm_transformer.weights_[kept], theirs._bgm_transformer.means_.ravel()[kept]
     deviations = np.sqrt(theirs._bgm_transformer.covariances_.ravel()[kept])
     ours = find_modes(values)
-    # Where they start from differs, and so does how they share the broad gathering; what they say of the whole does not.
+    # Where they start from differs, and how they share the broad gathering; what they say of the whole does not.
     some = np.linspace(0, 13, 2_000)
     densities = [
         (w / d * np.exp(-(((some[:, None] - m) / d) ** 2) / 2)).sum(axis=1) / np.sqrt(2 * np.pi)
