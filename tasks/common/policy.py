@@ -324,6 +324,15 @@ class Policy(Value):
         return self
 
     @model_validator(mode="after")
+    def _privacy_is_for_people(self) -> Self:
+        if self.synthesis.privacy and self.person is not None and self.rows_per_person is None:
+            raise ValueError(
+                "`synthesis: privacy:` protects people, and `person:` says that a person may have several rows; give "
+                "`rows_per_person:`, by which the noise grows, or leave `person:` out to protect single rows"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _fairness_has_a_model(self) -> Self:
         if self.fairness and not self.downstream:
             raise ValueError("`fairness:` needs `downstream:`, whose model it measures")

@@ -22,7 +22,8 @@ NAMES: dict[AnyEngine, str] = {
 
 def shown(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """What the template of this section needs."""
-    return {"engines_said": said(candidates), "engine_names": NAMES, "most_excess": MOST_EXCESS}
+    spent = next((c.account.ledger for c in candidates if c.account and c.account.ledger), None)
+    return {"engines_said": said(candidates), "engine_names": NAMES, "most_excess": MOST_EXCESS, "ledger": spent}
 
 
 def said(candidates: Sequence[Candidate]) -> str:
@@ -49,5 +50,7 @@ def figures(candidates: Sequence[Candidate]) -> dict[str, float]:
         if candidate.fidelity is None or candidate.copying is None:
             continue
         found[f"worth.{candidate.engine}"] = candidate.worth
+        if candidate.account and candidate.account.ledger:
+            found["epsilon"] = candidate.account.ledger.epsilon
         found[f"nearer_than_chance.{candidate.engine}"] = candidate.copying.excess
     return found

@@ -52,18 +52,12 @@ def declared(policy: Policy, account: Anonymization | None = None) -> Public:
     """What a policy says of the released columns: of a release with its account, of rows as they are without.
 
     Raises:
-        PolicyError: rows of one person are known by `person:`, but not how many at most; or `categories:` names a
-            column that is not released.
+        PolicyError: `categories:` names a column that is not released.
     """
     privacy = policy.synthesis.privacy
     categories = {} if privacy is None else privacy.categories
     if strange := [name for name in categories if name not in policy.released]:
         raise PolicyError(f"synthesis.privacy.categories names `{strange[0]}`, which is not a released column")
-    if policy.person is not None and policy.rows_per_person is None:
-        raise PolicyError(
-            "differential privacy protects people, and `person:` says that a person may have several rows; give "
-            "`rows_per_person:`, by which the noise grows, or leave `person:` out to protect single rows"
-        )
     columns = {name: _released(name, policy.columns[name], account) for name in policy.released}
     columns |= {name: _named(policy.columns[name], leaves) for name, leaves in categories.items()}
     target = policy.downstream.target if policy.downstream else None
