@@ -10,7 +10,7 @@ from tasks.synthesis.budget import Ledger
 from tasks.utility.fidelity import Fidelity
 
 # If a share of rows were copies and the others honest, the excess would be that share.
-MOST_EXCESS = 0.2
+MOST_EXCESS = 0.25
 
 
 class Account(Value):
@@ -30,13 +30,14 @@ class Account(Value):
 class Copying(Value):
     """How near synthetic rows are to those learned from.
 
-    rare_copies: exact copies of rare rows. nearer: share of synthetic rows whose nearest neighbour was learned from;
-    expected: the share if rows were made without knowing any. excess, low, high: how much of the rest it is beyond
-    that, with 95 % bounds.
+    rare_copies: exact copies of rare rows. nearer: share of synthetic rows whose nearest neighbour was learned from,
+    in all columns but `without`, where that share is largest; expected: the share if rows were made without knowing
+    any. excess, low, high: how much of the rest it is beyond that, with 95 % bounds.
     """
 
     rows: int
     rare_copies: int
+    without: str | None
     nearer: float
     expected: float
     excess: float
@@ -45,7 +46,7 @@ class Copying(Value):
 
     @property
     def acceptable(self) -> bool:
-        """Whether no rare row is copied, and fewer than a fifth of the rows could be copies with some noise."""
+        """Whether no rare row is copied, and fewer than a quarter of the rows could be copies with some noise."""
         return self.rare_copies == 0 and self.high <= MOST_EXCESS
 
 

@@ -112,7 +112,7 @@ def dossier(gate=Gate.PASSES, column="age", **changes):
                     clinical=Clinical(odds=(odds,), survival=None, left_out=("height: constant",)), largest_gap=0.1,
                 ),
                 copying=Copying(
-                    rows=1160, rare_copies=0, nearer=0.5, expected=0.48, excess=0.04, low=0.01, high=0.07
+                    rows=1160, rare_copies=0, without=None, nearer=0.5, expected=0.48, excess=0.04, low=0.01, high=0.07
                 ),
                 card=card(),
                 chosen=True,

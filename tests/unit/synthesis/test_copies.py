@@ -60,6 +60,7 @@ def test_a_copy_with_noise_in_one_column_is_seen():
     found = look(noisy)
     assert found.rare_copies == 0
     assert found.low > MOST_EXCESS
+    assert found.without == "hours", "in all other columns it is a copy"
     assert not found.acceptable
 
 
