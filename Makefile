@@ -11,7 +11,7 @@ run: .venv/.ready  ## Make the environment, then run the data flow on real hospi
 	.venv/bin/secured run data-flow --policy deployments/examples/chop.yaml
 
 test: .venv/.ready-dev check  ## Make the environment, then check the code and run all tests but the longest.
-	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadgroup
+	.venv/bin/python -m pytest -m "not long" -n 2 --no-loadscope-reorder
 
 test-long: .venv/.ready-dev  ## The tests that take minutes: Slurm, a killed run, a run from Prefect's form, power over 20 seeds.
 	.venv/bin/python -m pytest -m long

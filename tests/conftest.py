@@ -25,6 +25,10 @@ CHOP_TABLE = ROOT / "tests" / "data" / "chop_covid_testing.parquet"
 CHOP_POLICY = ROOT / "deployments" / "examples" / "chop.yaml"
 
 
+# The files whose tests look at one whole run of the data flow.
+WHOLE_RUN = ("test_pages.py", "test_data_flow.py", "test_canaries.py", "test_network.py")
+
+
 @pytest.fixture(scope="session")
 def chop() -> Policy:
     """The example policy."""
@@ -41,11 +45,17 @@ def make_plan(k: int, l: dict[str, int] | None = None, suppression: float = 0.0,
     return Plan(criteria=Criteria(k=k, l=l or {}, suppression=suppression), **rest)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes one runs all that looks at the whole run, which is then made once; files stay together."""
-    for item in items:
-        whole = "flow_run" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("whole run" if whole else item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files stay together, and one process has all that look at the whole run, which is then made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "whole run" if file.endswith(WHOLE_RUN) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The data flow end to end: what comes out, that it repeats, that it resumes, that nothing is left running."""
 
 import json
-import signal
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ from pycanon import anonymity
 
 from tasks.common import policy_file
 from tasks.common.table import file_hash
-from tests.functional.running import quick_policy, secured, start
+from tests.functional.running import secured, start
 
 pytestmark = pytest.mark.slow
 
@@ -102,33 +101,3 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(flow_run, tmp_path)
     folder = json.loads(out.read_text())["folder"]
     again = {path.name: file_hash(path) for path in Path(folder).iterdir()}
     assert again == {path.name: file_hash(path) for path in flow_run.published.iterdir()}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_in_order(flow_run, tmp_path, number):
-    run = start("run", "data-flow", "-p", flow_run.policy, home=tmp_path / "home")
-    results = tmp_path / "home" / "results"
-    run.until(lambda: results.is_dir() and len(list(results.iterdir())) > 3)
-    run.process.send_signal(number)
-    code, _, err = run.finish()
-    assert code == 130
-    assert "Traceback" not in err
-    assert "interrupted; run the same again" in err
-    assert run.survivors() == []
-    assert list((tmp_path / "home" / "processes").iterdir()) == []
-
-
-def test_a_threshold_that_cannot_be_reached_tells_the_best_that_was(tmp_path):
-    policy = quick_policy(tmp_path, thresholds={"public": 0.004}, adjust={"rungs": 1})
-    result = secured("run", "data-flow", "-p", policy, home=tmp_path / "home")
-    assert result.returncode in {20, 21}
-    assert "Traceback" not in result.stderr
-    assert "no release: the threshold 0.004 of the context `public` was not reached" in result.stderr
-    assert "The best was a score of" in result.stderr
-    folder = next((tmp_path / "home" / "runs").iterdir())
-    assert {path.suffix for path in folder.iterdir()} == {".html", ".json", ".yaml", ".csv"}  # a report, and no table
-    client = MlflowClient(f"sqlite:///{tmp_path / 'home' / 'mlflow' / 'mlflow.db'}")
-    (run,) = client.search_runs(
-        [e.experiment_id for e in client.search_experiments(filter_string="name = 'data-flow'")]
-    )
-    assert run.data.tags["secured.released"] == "false"
