@@ -1,8 +1,8 @@
 """What the networks of this room share: one seed and one thread while they work, and training that is watched.
 
 A network is taken from where its rows were worth most, not from where its training ended. What they are worth is told
-by a `Watch`, which looks at drawn rows; it is asked a dozen times, and training ends when a third of that has brought
-nothing better.
+by a `Watch`, which looks at drawn rows in the second half of training, since the first half wins only by luck; training
+ends when four looks have brought nothing better.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasks.synthesis.encoding import Encoding
 Progress = Callable[[int, int], None]
 Watch = Callable[[Coded], float]
 
-_CHECKS, _PATIENCE, _FIRST_CHECK = 12, 4, 0.25
+_CHECKS, _PATIENCE, _FIRST_CHECK = 12, 4, 0.5
 
 
 class Trainer(Protocol):

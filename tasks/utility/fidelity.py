@@ -170,13 +170,20 @@ def _scores(
 
 
 def _quality(real: pa.Table, other: pa.Table) -> tuple[float, float]:
+    """Column shapes and pair trends. Where no pair is related as strongly as sdmetrics wants, all pairs count."""
     from sdmetrics.reports import QualityReport  # brings torch, which takes seconds
 
-    report = QualityReport()
-    _generate(report, real, other)
-    scores = report.get_properties().set_index("Property")["Score"]
-    # Without two columns that vary there is no trend to keep.
-    return float(scores["Column Shapes"]), float(np.nan_to_num(scores["Column Pair Trends"]))
+    shapes, trends = 0.0, np.nan
+    for changed in ({}, {"real_correlation_threshold": 0, "real_association_threshold": 0}):
+        report = QualityReport()
+        for name, value in changed.items():
+            setattr(report, name, value)
+        _generate(report, real, other)
+        scores = report.get_properties().set_index("Property")["Score"]
+        shapes, trends = float(scores["Column Shapes"]), float(scores["Column Pair Trends"])
+        if not np.isnan(trends):
+            return shapes, trends
+    return shapes, 0.0  # without two columns that vary there is no trend to keep
 
 
 def _validity(real: pa.Table, other: pa.Table) -> float:

@@ -158,3 +158,13 @@ def test_intervals_stand_in_their_order():
     labels = ["[20, 40)", "[0, 20)", "[80, inf)", "[40, 80)"]
     table = pa.table({"age": [label for label, count in zip(labels, (9, 7, 8, 10), strict=True) for _ in range(count)]})
     assert distributions(table, table, None, 5)[0].labels == ("[0, 20)", "[20, 40)", "[40, 80)", "[80, inf)")
+
+
+def test_relations_that_are_all_weak_count_too():
+    rng = np.random.default_rng(5)
+    ward = rng.choice(["a", "b", "c"], 4_000)
+    sick = rng.random(4_000) < np.where(ward == "a", 0.35, 0.2)  # an association of about 0.15; sdmetrics asks for 0.3
+    rows = pa.table({"ward": ward, "result": np.where(sick, "sick", "well")})
+    assert fidelity._quality(rows, rows)[1] == pytest.approx(1.0)
+    floor = fidelity._quality(rows, fidelity.shuffled(rows, np.random.default_rng(6)))[1]
+    assert 0.8 < floor < 0.99
