@@ -65,7 +65,7 @@ def synthesize(
     """Make synthetic rows that look like a table's. Learn them from an anonymized release, to keep what protects that.
 
     Only columns that the policy releases are learned. Rows keep the policy's constraints, fulfil its conditions and
-    repeat no rare row of the table. No engine guarantees privacy by itself: [bold]assess[/] its rows.
+    repeat no rare row of the table. Without --epsilon nothing is guaranteed: [bold]assess[/] the rows.
 
     Example: [bold]secured synthesize release.parquet -p patients.yaml -n 5000 -w sex=F -o synthetic.parquet[/]
     """
