@@ -39,6 +39,24 @@ class HierarchyError(SecuredError):
     exit_code = 13
 
 
+class ParametersError(SecuredError):
+    """Parameters of an encryption are insecure, impossible, or not enough for the work."""
+
+    exit_code = 14
+
+
+class KeyRefused(SecuredError):
+    """A key is missing, expired, locked by another passphrase, or not its holder's to use."""
+
+    exit_code = 15
+
+
+class CiphertextError(SecuredError):
+    """A ciphertext is damaged, cut off, or made under other keys."""
+
+    exit_code = 16
+
+
 class ThresholdNotReached(SecuredError):
     """No permitted adjustment protects the release as far as its sharing context asks."""
 
@@ -61,6 +79,12 @@ class BudgetExhausted(SecuredError):
     """A privacy budget has less left than the work would spend."""
 
     exit_code = 23
+
+
+class WouldBeWrong(SecuredError):
+    """An operation on ciphertexts is refused, since its result would decrypt to something else than it says."""
+
+    exit_code = 24
 
 
 class StorageError(SecuredError):

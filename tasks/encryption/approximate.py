@@ -1,0 +1,255 @@
+"""CKKS: approximate numbers with a stated error (Cheon, Kim, Kim, Song, ASIACRYPT 2017; RNS variant, SAC 2018).
+
+Scales stay what they are: a plaintext factor is encoded at the scale of the prime that its product drops, so that
+nothing is off by the little that primes differ from powers of two, which other front ends round away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tasks.common.errors import WouldBeWrong
+from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner
+from tasks.encryption.session import Session
+
+# Relative difference of two scales that floating point alone explains.
+_SAME_SCALE = 1e-12
+
+
+class Approximate(Encrypted):
+    """Numbers in CKKS. The absolute error of every decrypted slot is at most `error`."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Encrypted | Encoded | ArrayLike) -> Approximate:
+        return self._sum(other, 1)
+
+    def __sub__(self, other: Encrypted | Encoded | ArrayLike) -> Approximate:
+        return self._sum(other, -1)
+
+    def __neg__(self) -> Approximate:
+        native = natively(self.session.native.negate, self.native, True)
+        return self.like(native, bound=self.bound, error=self.error)
+
+    def __mul__(self, other: Encrypted | Encoded | ArrayLike) -> Approximate:
+        if isinstance(other, Encrypted):
+            return self._product(other)
+        return self.times(other if isinstance(other, Encoded) else self.encode_for(other)).rescaled()
+
+    def rotate(self, steps: int) -> Approximate:
+        """Slot i gets what was in slot i + steps, around all slots; shape becomes that of all slots."""
+        self.require_rotation(steps)
+        session = self.session
+        error = self.error + session.noise.switch(self.scale, self.level)
+        require_fit(session, self.level, self.scale, self.bound, error)
+        native = natively(session.native.rotate, self.native, steps, True)
+        return self.like(native, bound=self.bound, error=error, shape=(session.slots,))
+
+    def encode_for(self, values: ArrayLike) -> Encoded:
+        """A factor for ciphertexts of this level, encoded at the scale of the prime that `rescaled` drops."""
+        return encode(self.session, values, self.level, self.next_prime)
+
+    @property
+    def next_prime(self) -> float:
+        """The prime that rescaling drops next.
+
+        Raises:
+            WouldBeWrong: there is none left.
+        """
+        if self.level >= self.session.noise.last:
+            raise WouldBeWrong(
+                f"no level is left for another product; these keys allow {self.session.noise.last} one after another"
+            )
+        return float(self.session.noise.dropped[self.level])
+
+    def times(self, factor: Encoded) -> Approximate:
+        """The product with a plaintext, not yet rescaled, so that sums of products are rescaled once."""
+        self.require_same(factor)
+        if factor.level != self.level:
+            raise WouldBeWrong(f"the factor was encoded for level {factor.level}, the ciphertext is at {self.level}")
+        if factor.bound == 0:
+            raise WouldBeWrong("a product with zeros is not encrypted any more; leave it out")
+        bound, scale = self.bound * factor.bound, self.scale * factor.scale
+        error = self.error * (factor.bound + factor.error) + self.bound * factor.error
+        require_fit(self.session, self.level, scale, bound, error)
+        native = natively(self.session.native.multiply_plain, self.native, factor.native, True)
+        return self.like(native, bound=bound, error=error, scale=scale)
+
+    def rescaled(self) -> Approximate:
+        """Divided by the next prime, in place: the scale falls, one level is used up."""
+        prime = self.next_prime
+        natively(self.session.native.rescale_to_next, self.native)
+        scale = self.scale / prime
+        error = self.error + self.session.noise.rescaling(scale)
+        return self.like(self.native, bound=self.bound, error=error, scale=scale, level=self.level + 1)
+
+    def at(self, level: int, scale: float) -> Approximate:
+        """The same numbers at a deeper level and a given scale, by a product with one where the scales differ.
+
+        Raises:
+            WouldBeWrong: the level is not deeper, or the scale cannot be reached.
+        """
+        native = self.session.native
+        if level < self.level or level > self.session.noise.last:
+            raise WouldBeWrong(f"a ciphertext of level {self.level} cannot be brought to level {level}")
+        made = self.like(self.native.copy(), bound=self.bound, error=self.error)
+        if _same(made.scale, scale):
+            for _ in range(level - made.level):
+                natively(native.mod_switch_to_next_ctxt, made.native)
+            return made.like(made.native, bound=made.bound, error=made.error, level=level)
+        if level == self.level:
+            raise WouldBeWrong(f"scales {self.scale:g} and {scale:g} differ, and no level is left to even them out")
+        while made.level < level - 1:
+            natively(native.mod_switch_to_next_ctxt, made.native)
+            made = made.like(made.native, bound=made.bound, error=made.error, level=made.level + 1)
+        factor = scale * made.next_prime / made.scale
+        if factor < 2:
+            raise WouldBeWrong(f"scale {self.scale:g} cannot be brought to {scale:g}")
+        one = encode(self.session, 1.0, made.level, factor)
+        evened = made.times(one).rescaled()
+        return evened.like(evened.native, bound=evened.bound, error=evened.error, scale=scale)
+
+    def _sum(self, other: Any, sign: int) -> Approximate:
+        session = self.session
+        a, b = self, other
+        if isinstance(other, Encrypted):
+            self.require_same(other)
+            a, b = (self, other) if self._fits(other) else _aligned(self, other)
+            operation = session.native.add if sign > 0 else session.native.sub
+        else:
+            b = other if isinstance(other, Encoded) else encode(session, other, self.level, self.scale)
+            self.require_same(b)
+            if b.level != a.level or not _same(b.scale, a.scale):
+                raise WouldBeWrong("this plaintext was encoded for another level or scale")
+            operation = session.native.add_plain if sign > 0 else session.native.sub_plain
+        bound, error = a.bound + b.bound, a.error + b.error
+        require_fit(session, a.level, a.scale, bound, error)
+        return a.like(natively(operation, a.native, b.native, True), bound=bound, error=error)
+
+    def _product(self, other: Encrypted) -> Approximate:
+        self.require_same(other)
+        self.require_products()
+        a, b = (self, other) if self.level == other.level else _levelled(self, other)
+        session = self.session
+        bound, scale = a.bound * b.bound, a.scale * b.scale
+        error = a.bound * b.error + b.bound * a.error + a.error * b.error + session.noise.switch(scale, a.level)
+        a.next_prime  # noqa: B018 - refuses before anything is computed
+        require_fit(session, a.level, scale, bound, error)
+        native = natively(session.native.multiply, a.native, b.native, True)
+        natively(session.native.relinearize, native)
+        return a.like(native, bound=bound, error=error, scale=scale).rescaled()
+
+    def _fits(self, other: Encrypted) -> bool:
+        return self.level == other.level and (self.scale == other.scale or _same(self.scale, other.scale))
+
+
+def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Encoded:
+    """A plaintext at a level and scale; a single number fills every slot.
+
+    Raises:
+        WouldBeWrong: values are not finite, too many, or too large for the modulus.
+    """
+    array, bound = checked(values, session, exact=False)
+    error = session.noise.encoding(scale, bound)
+    require_fit(session, level, scale, bound, error)
+    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
+    native = natively(session.native.encodeFrac, slots, None, scale)
+    for _ in range(level):
+        session.native.mod_switch_to_next_ptxt(native, False)
+    return Encoded(session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape)
+
+
+def encrypt(session: Session, values: ArrayLike, layout: str = "values", bound: float | None = None) -> Approximate:
+    """Numbers as a fresh ciphertext. bound: of what may be in it, where that shall tell less than the values do.
+
+    Raises:
+        WouldBeWrong: values are not finite, beyond the bound, too many, or too large for the modulus.
+    """
+    array, largest = checked(values, session, exact=False)
+    if bound is not None and largest > bound:
+        raise WouldBeWrong(f"values of up to {largest:g} are beyond the stated bound of {bound:g}")
+    most, scale = largest if bound is None else bound, session.scale
+    error = session.noise.encryption(scale, most)
+    require_fit(session, 0, scale, most, error)
+    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
+    native = natively(session.native.encryptFrac, slots, None, scale)
+    shape = array.shape or (session.slots,)
+    return Approximate(session, native, level=0, scale=scale, bound=most, error=error, shape=shape, layout=layout)
+
+
+def decrypt(ciphertext: Approximate) -> np.ndarray:
+    """The numbers, float64 in the ciphertext's shape, each within `ciphertext.error` of what it stands for.
+
+    Raises:
+        KeyRefused: this session has no secret key.
+        WouldBeWrong: a number is beyond the bound that the ciphertext claims, so something went wrong on the way.
+    """
+    session = ciphertext.session
+    require_owner(session)
+    slots = np.asarray(session.native.decryptFrac(ciphertext.native))
+    values = slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
+    if not np.all(np.abs(slots) <= ciphertext.bound + ciphertext.error):
+        raise WouldBeWrong("a decrypted number is beyond the bound that its ciphertext claims; it was not made rightly")
+    return values
+
+
+def dot(ciphertexts: Iterable[Approximate], factors: Iterable[Encoded]) -> Approximate:
+    """The sum of products with plaintexts, rescaled once. Both are of one level and scale.
+
+    Raises:
+        WouldBeWrong: there is nothing to sum, or as for products and sums.
+    """
+    pairs = list(zip(ciphertexts, factors, strict=True))
+    if not pairs:
+        raise WouldBeWrong("a sum of no products has no ciphertext")
+    total = pairs[0][0].times(pairs[0][1])
+    add, native = total.session.native.add, total.native
+    bound, error = total.bound, total.error
+    for ciphertext, factor in pairs[1:]:
+        product = ciphertext.times(factor)
+        if not total._fits(product):
+            raise WouldBeWrong("the products have different levels or scales")
+        total.require_same(product)
+        bound, error = bound + product.bound, error + product.error
+        require_fit(total.session, total.level, total.scale, bound, error)
+        natively(add, native, product.native)
+    return total.like(native, bound=bound, error=error).rescaled()
+
+
+def require_fit(session: Session, level: int, scale: float, bound: float, error: float) -> None:
+    """Refuse what would wrap around the modulus of a level.
+
+    Coefficients of a real vector are at most its largest slot; the error counts twice, for its imaginary part.
+    """
+    if not scale * (bound + 2 * error) < session.noise.modulus[level] / 2:
+        room = session.noise.modulus[level] / 2 / scale
+        raise WouldBeWrong(
+            f"values of up to {bound:g} (error {error:.1g}) at level {level} and scale 2^{math.log2(scale):.0f} would "
+            f"wrap around; there is room for {room:.3g}"
+        )
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= _SAME_SCALE * b
+
+
+def _levelled(a: Approximate, b: Encrypted) -> tuple[Approximate, Approximate]:
+    level = max(a.level, b.level)
+    return a.at(level, a.scale), b.at(level, b.scale)  # type: ignore[attr-defined]
+
+
+def _aligned(a: Approximate, b: Any) -> tuple[Approximate, Approximate]:
+    """Both at one level and scale: the shallower one comes to the deeper; both go one down if only scales differ."""
+    if a.level > b.level:
+        return a, b.at(a.level, a.scale)
+    if b.level > a.level:
+        return a.at(b.level, b.scale), b
+    level = a.level + 1
+    if level > a.session.noise.last:
+        raise WouldBeWrong(f"scales {a.scale:g} and {b.scale:g} differ, and no level is left to even them out")
+    return a.at(level, a.session.scale), b.at(level, a.session.scale)

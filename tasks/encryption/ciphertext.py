@@ -1,0 +1,154 @@
+"""What every guarded ciphertext and plaintext is: native data with all that has to be known to use it rightly.
+
+The native libraries compute on whatever they are given and decrypt it to whatever comes out. Here each operation first
+asks what it would do to range, scale, level and noise, and refuses with a reason instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tasks.common.errors import CiphertextError, KeyRefused, WouldBeWrong
+from tasks.encryption.session import Role, Session
+
+T = TypeVar("T")
+
+
+class Encoded:
+    """A plaintext that ciphertexts are multiplied with or that is added to them; made by `ciphertext.encode_for`.
+
+    bound: of the absolute values. error: of a slot, by rounding (CKKS). whole: whether all slots are alike (BFV, BGV).
+    """
+
+    __slots__ = ("bound", "error", "level", "native", "scale", "session", "shape", "whole")
+
+    def __init__(
+        self, session: Session, native: Any, *, level: int, scale: float, bound: float, error: float,
+        shape: tuple[int, ...], whole: bool = False,
+    ) -> None:  # fmt: skip
+        self.session, self.native, self.level, self.scale = session, native, level, scale
+        self.bound, self.error, self.shape, self.whole = bound, error, shape, whole
+
+
+class Encrypted:
+    """Encrypted numbers, and what is known of them without a key.
+
+    level: primes dropped so far. scale: what numbers are multiplied with (CKKS), or the correction factor (BGV). bound:
+    of the absolute values. error: how far a slot may be off (CKKS), or the noise as a share of the modulus (BFV, BGV).
+    shape: of the numbers, in row-major order in the first slots; the other slots hold zeros or, after a rotation, shape
+    is that of all slots. layout: what the slots mean, for people and for jobs, which refuse another one.
+    """
+
+    __slots__ = ("bound", "error", "layout", "level", "native", "scale", "session", "shape")
+
+    def __init__(
+        self, session: Session, native: Any, *, level: int, scale: float, bound: float, error: float,
+        shape: tuple[int, ...], layout: str,
+    ) -> None:  # fmt: skip
+        self.session, self.native, self.level, self.scale = session, native, level, scale
+        self.bound, self.error, self.shape, self.layout = bound, error, shape, layout
+
+    def __repr__(self) -> str:
+        return (
+            f"<encrypted {self.layout} {self.shape} of {self.session.fingerprint[:8]}, level {self.level}, "
+            f"at most {self.bound:g}>"
+        )
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Encrypted], tuple[bytes]]:
+        from tasks.encryption import envelope
+
+        return envelope.open_here, (envelope.pack(self),)
+
+    # What schemes bring.
+
+    def __add__(self, other: Any) -> Encrypted:
+        raise NotImplementedError
+
+    def __sub__(self, other: Any) -> Encrypted:
+        raise NotImplementedError
+
+    def __mul__(self, other: Any) -> Encrypted:
+        raise NotImplementedError
+
+    def __neg__(self) -> Encrypted:
+        raise NotImplementedError
+
+    def rotate(self, steps: int) -> Encrypted:
+        raise NotImplementedError
+
+    def encode_for(self, values: ArrayLike) -> Encoded:
+        """A plaintext that this ciphertext, and those of its level and scale, can be multiplied with."""
+        raise NotImplementedError
+
+    # What they share.
+
+    def like(self, native: Any, *, bound: float, error: float, **changed: Any) -> Any:
+        """One of the same session, level, scale, shape and layout but for what is named."""
+        return type(self)(
+            self.session, native, level=changed.get("level", self.level), scale=changed.get("scale", self.scale),
+            bound=bound, error=error, shape=changed.get("shape", self.shape), layout=self.layout,
+        )  # fmt: skip
+
+    def require_same(self, other: Encrypted | Encoded) -> None:
+        """Refuse what belongs to other keys, or has another shape."""
+        if other.session is not self.session:
+            raise CiphertextError(
+                f"a ciphertext of the keys {self.session.fingerprint} cannot meet one of {other.session.fingerprint}"
+                if other.session.fingerprint != self.session.fingerprint
+                else "two ciphertexts of the same keys were opened in two sessions; open them in one"
+            )
+        if other.shape != self.shape and other.shape:
+            raise WouldBeWrong(f"shapes {self.shape} and {other.shape} do not fit each other")
+
+    def require_rotation(self, steps: int) -> None:
+        """Refuse a rotation that there is no key for."""
+        if steps not in self.session.rotations:
+            have = ", ".join(map(str, sorted(self.session.rotations))) or "none"
+            raise KeyRefused(f"there is no key to rotate by {steps}; the job has keys for {have}")
+
+    def require_products(self) -> None:
+        """Refuse a product of ciphertexts without the key that it needs."""
+        if not self.session.products:
+            raise KeyRefused("products of ciphertexts need a relinearization key, which this job was not given")
+
+
+def checked(values: ArrayLike, session: Session, *, exact: bool) -> tuple[np.ndarray, float]:
+    """Finite values that fit into the slots, as float64 or int64, and the largest magnitude.
+
+    Raises:
+        WouldBeWrong: there are none or too many, one is not finite, or is no integer where integers are encrypted.
+    """
+    array = np.asarray(values)
+    if array.size == 0 or array.size > session.slots:
+        raise WouldBeWrong(f"{array.size:,} values do not fit into {session.slots:,} slots")
+    if array.dtype.kind not in "biuf":
+        raise WouldBeWrong(f"only real numbers can be encrypted, not {array.dtype}")
+    largest = max(float(array.max()), -float(array.min()))
+    if not math.isfinite(largest):
+        raise WouldBeWrong(f"{int((~np.isfinite(array)).sum()):,} of {array.size:,} values are missing or infinite")
+    if exact and array.dtype.kind == "f" and (largest >= 2.0**53 or not np.array_equal(array, np.rint(array))):
+        raise WouldBeWrong("integers are encrypted exactly; these are fractions: scale and round them, or use CKKS")
+    return np.asarray(array, dtype=np.int64 if exact else np.float64), largest
+
+
+def natively(operation: Callable[..., T], *given: Any) -> T:
+    """What the native library makes of it; its refusals become ours.
+
+    Raises:
+        WouldBeWrong: it refuses, for example since the result would not be encrypted any more.
+    """
+    try:
+        return operation(*given)
+    except (RuntimeError, ValueError) as error:
+        raise WouldBeWrong(f"SEAL refuses: {error}") from None
+
+
+def require_owner(session: Session) -> None:
+    """Refuse to decrypt without a secret key; natively that would end the process."""
+    if session.role is not Role.OWNER:
+        raise KeyRefused(f"the {session.role} has no secret key; only the owner can decrypt")

@@ -1,0 +1,203 @@
+"""BFV and BGV: integers, exact or refused (Fan, Vercauteren 2012/144; Brakerski, Gentry, Vaikuntanathan 2011/277).
+
+Values are numbers modulo a prime; the guard follows how large they may be, so that nothing wraps around it. In BGV each
+product drops one prime, which keeps noise small.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tasks.common.errors import WouldBeWrong
+from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner
+from tasks.encryption.parameters import Scheme
+from tasks.encryption.session import Session
+
+# Noise may be a half; a bit is left for what the model does not know.
+_MOST_NOISE = 0.25
+
+
+class Exact(Encrypted):
+    """Integers in BFV or BGV; what decrypts is exact. `error` is noise as a share of the modulus."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Encrypted | Encoded | ArrayLike) -> Exact:
+        return self._sum(other, 1)
+
+    def __sub__(self, other: Encrypted | Encoded | ArrayLike) -> Exact:
+        return self._sum(other, -1)
+
+    def __neg__(self) -> Exact:
+        native = natively(self.session.native.negate, self.native, True)
+        return self.like(native, bound=self.bound, error=self.error)
+
+    def __mul__(self, other: Encrypted | Encoded | ArrayLike) -> Exact:
+        if isinstance(other, Encrypted):
+            return self._product(other)
+        factor = other if isinstance(other, Encoded) else encode(self.session, other)
+        self.require_same(factor)
+        if factor.bound == 0:
+            raise WouldBeWrong("a product with zeros is not encrypted any more; leave it out")
+        grown = factor.bound if factor.whole else self.session.noise.plaintext
+        bound, noise = self.bound * factor.bound, self.error * grown
+        require_fit(self.session, bound, noise)
+        native = natively(self.session.native.multiply_plain, self.native, factor.native, True)
+        return self.like(native, bound=bound, error=noise)
+
+    def rotate(self, steps: int) -> Exact:
+        """Slot i of each of the two rows gets what was in slot i + steps of it; shape becomes that of all slots."""
+        self.require_rotation(steps)
+        return self._moved(self.session.native.rotate, self.native, steps, True)
+
+    def flip(self) -> Exact:
+        """The two rows of slots change places (BFV only); its key comes with any rotation key."""
+        if self.session.parameters.scheme is not Scheme.BFV or not self.session.rotations:
+            raise WouldBeWrong("rows change places in BFV only, and with a rotation key")
+        return self._moved(self.session.native.flip, self.native, True)
+
+    def encode_for(self, values: ArrayLike) -> Encoded:
+        """A plaintext for ciphertexts of any level."""
+        return encode(self.session, values)
+
+    def dropped(self) -> Exact:
+        """BGV: one prime less, and with it most of the noise that is above rounding.
+
+        Raises:
+            WouldBeWrong: no prime is left.
+        """
+        session = self.session
+        if self.level >= session.noise.last:
+            raise WouldBeWrong(f"no level is left; these keys have {session.noise.last}")
+        noise = session.noise.dropping(self.error, self.level)
+        require_fit(session, self.bound, noise)
+        native = natively(session.native.mod_switch_to_next_ctxt, self.native, True)
+        prime, plain = session.noise.dropped[self.level], session.parameters.plain_modulus
+        factor = _modulo(self.scale, pow(prime, -1, plain), plain)
+        return self.like(native, bound=self.bound, error=noise, level=self.level + 1, scale=factor)
+
+    def _moved(self, operation: Any, *given: Any) -> Exact:
+        noise = self.error + self.session.noise.switch(self.level)
+        require_fit(self.session, self.bound, noise)
+        return self.like(natively(operation, *given), bound=self.bound, error=noise, shape=(self.session.slots,))
+
+    def _sum(self, other: Any, sign: int) -> Exact:
+        session, native = self.session, self.session.native
+        a: Exact = self
+        if isinstance(other, Encrypted):
+            self.require_same(other)
+            b: Any = other
+            while a.level < b.level:
+                a = a.dropped()
+            while b.level < a.level:
+                b = b.dropped()
+            noise = a.error + b.error
+            if a.scale != b.scale:  # SEAL evens out correction factors by small multiples
+                noise *= 2 * math.isqrt(session.parameters.plain_modulus) + 2
+            operation = native.add if sign > 0 else native.sub
+        else:
+            b = other if isinstance(other, Encoded) else encode(session, other)
+            self.require_same(b)
+            noise = a.error + session.noise.adding_plain(a.level, session.levelled)
+            operation = native.add_plain if sign > 0 else native.sub_plain
+        bound = a.bound + b.bound
+        require_fit(session, bound, noise)
+        scale = a.scale if not session.levelled or a.scale == b.scale or isinstance(b, Encoded) else math.nan
+        return a.like(natively(operation, a.native, b.native, True), bound=bound, error=noise, scale=scale)
+
+    def _product(self, other: Encrypted) -> Exact:
+        self.require_same(other)
+        self.require_products()
+        session, noise_of = self.session, self.session.noise
+        a, b = self, other
+        while a.level < b.level:
+            a = a.dropped()
+        while b.level < a.level:
+            b = b.dropped()  # type: ignore[attr-defined]
+        bound = a.bound * b.bound
+        levelled = session.levelled
+        if levelled:
+            noise = noise_of.levelled_product(a.error, b.error, a.level)
+        else:
+            noise = noise_of.invariant_product(a.error, b.error)
+        require_fit(session, bound, noise)
+        native = natively(session.native.multiply, a.native, b.native, True)
+        natively(session.native.relinearize, native)
+        plain = session.parameters.plain_modulus
+        scale = _modulo(a.scale, b.scale, plain) if levelled else a.scale
+        made = a.like(native, bound=bound, error=noise, scale=scale)
+        return made.dropped() if levelled and made.level < noise_of.last else made
+
+
+def encode(session: Session, values: ArrayLike) -> Encoded:
+    """Integers as a plaintext; a single one fills every slot.
+
+    Raises:
+        WouldBeWrong: they are no integers, too many, or beyond half of the plain modulus.
+    """
+    array, bound = checked(values, session, exact=True)
+    require_fit(session, bound, 0.0)
+    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
+    native = natively(_encoder(session), slots)
+    return Encoded(
+        session, native, level=0, scale=1, bound=bound, error=0.0, shape=array.shape, whole=array.ndim == 0
+    )  # fmt: skip
+
+
+def encrypt(session: Session, values: ArrayLike, layout: str = "values", bound: float | None = None) -> Exact:
+    """Integers as a fresh ciphertext. bound: of what may be in it, where that shall tell less than the values do.
+
+    Raises:
+        WouldBeWrong: they are no integers, beyond the bound, too many, or beyond half of the plain modulus.
+    """
+    array, largest = checked(values, session, exact=True)
+    if bound is not None and largest > bound:
+        raise WouldBeWrong(f"values of up to {largest:g} are beyond the stated bound of {bound:g}")
+    most, noise = largest if bound is None else bound, session.noise.encryption(session.levelled)
+    require_fit(session, most, noise)
+    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
+    native = natively(session.native.encryptBGV if session.levelled else session.native.encryptInt, slots)
+    shape = array.shape or (session.slots,)
+    return Exact(session, native, level=0, scale=1, bound=most, error=noise, shape=shape, layout=layout)
+
+
+def decrypt(ciphertext: Exact) -> np.ndarray:
+    """The integers, int64 in the ciphertext's shape.
+
+    Raises:
+        KeyRefused: this session has no secret key.
+        WouldBeWrong: noise has eaten them, or one is beyond the bound that the ciphertext claims.
+    """
+    session = ciphertext.session
+    require_owner(session)
+    if not session.levelled and session.native.noise_level(ciphertext.native) <= 0:
+        raise WouldBeWrong("no noise budget is left in this ciphertext; what it decrypts to would be random")
+    open_ = session.native.decryptBGV if session.levelled else session.native.decryptInt
+    slots = np.asarray(open_(ciphertext.native))
+    if not np.all(np.abs(slots) <= ciphertext.bound):
+        raise WouldBeWrong("a decrypted number is beyond the bound that its ciphertext claims; it was not made rightly")
+    return slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
+
+
+def require_fit(session: Session, bound: float, noise: float) -> None:
+    """Refuse what would wrap around the plain modulus, or drown in noise."""
+    most = (session.parameters.plain_modulus - 1) / 2
+    if not bound <= most:
+        raise WouldBeWrong(f"integers of up to {bound:,.0f} would wrap around; there is room for {most:,.0f}")
+    if not noise < _MOST_NOISE:
+        raise WouldBeWrong(
+            "the noise of one more operation would destroy the result; these keys are made for a shallower job"
+        )
+
+
+def _modulo(a: float, b: float, plain: int) -> float:
+    """The product of two correction factors; unknown (nan) if one is."""
+    return math.nan if math.isnan(a) or math.isnan(b) else int(a) * int(b) % plain
+
+
+def _encoder(session: Session) -> Any:
+    return session.native.encodeBGV if session.levelled else session.native.encodeInt
