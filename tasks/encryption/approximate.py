@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tasks.common.errors import WouldBeWrong
-from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner
+from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner, stated
 from tasks.encryption.session import Session
 
-# Relative difference of two scales that floating point alone explains.
-_SAME_SCALE = 1e-12
+# Relative difference of two scales that floating point alone explains, and that errors have room for.
+_SAME_SCALE = 1e-14
 
 
 class Approximate(Encrypted):
@@ -81,12 +81,14 @@ class Approximate(Encrypted):
         return self.like(native, bound=bound, error=error, scale=scale)
 
     def rescaled(self) -> Approximate:
-        """Divided by the next prime, in place: the scale falls, one level is used up."""
-        prime = self.next_prime
-        natively(self.session.native.rescale_to_next, self.native)
-        scale = self.scale / prime
-        error = self.error + self.session.noise.rescaling(scale)
-        return self.like(self.native, bound=self.bound, error=error, scale=scale, level=self.level + 1)
+        """Divided by the next prime, in place: the scale falls, one level is used up. Returns itself."""
+        session, level = self.session, self.level + 1
+        scale = self.scale / self.next_prime
+        error = self.error + session.noise.rescaling(scale)
+        require_fit(session, level, scale, self.bound, error)
+        natively(session.native.rescale_to_next, self.native)
+        self.scale, self.error, self.level = scale, error, level
+        return self
 
     def at(self, level: int, scale: float) -> Approximate:
         """The same numbers at a deeper level and a given scale, by a product with one where the scales differ.
@@ -94,25 +96,27 @@ class Approximate(Encrypted):
         Raises:
             WouldBeWrong: the level is not deeper, or the scale cannot be reached.
         """
-        native = self.session.native
         if level < self.level or level > self.session.noise.last:
             raise WouldBeWrong(f"a ciphertext of level {self.level} cannot be brought to level {level}")
-        made = self.like(self.native.copy(), bound=self.bound, error=self.error)
-        if _same(made.scale, scale):
-            for _ in range(level - made.level):
-                natively(native.mod_switch_to_next_ctxt, made.native)
-            return made.like(made.native, bound=made.bound, error=made.error, level=level)
+        if _same(self.scale, scale):
+            return self._lowered(level)
         if level == self.level:
             raise WouldBeWrong(f"scales {self.scale:g} and {scale:g} differ, and no level is left to even them out")
-        while made.level < level - 1:
-            natively(native.mod_switch_to_next_ctxt, made.native)
-            made = made.like(made.native, bound=made.bound, error=made.error, level=made.level + 1)
+        made = self._lowered(level - 1)
         factor = scale * made.next_prime / made.scale
         if factor < 2:
             raise WouldBeWrong(f"scale {self.scale:g} cannot be brought to {scale:g}")
-        one = encode(self.session, 1.0, made.level, factor)
-        evened = made.times(one).rescaled()
-        return evened.like(evened.native, bound=evened.bound, error=evened.error, scale=scale)
+        evened = made.times(encode(self.session, 1.0, made.level, factor)).rescaled()
+        evened.native.set_scale(scale)  # what floating point made a last bit different
+        evened.scale = scale
+        return evened
+
+    def _lowered(self, level: int) -> Approximate:
+        require_fit(self.session, level, self.scale, self.bound, self.error)
+        native = self.native.copy()
+        for _ in range(level - self.level):
+            natively(self.session.native.mod_switch_to_next_ctxt, native)
+        return self.like(native, bound=self.bound, error=self.error, level=level)
 
     def _sum(self, other: Any, sign: int) -> Approximate:
         session = self.session
@@ -120,6 +124,9 @@ class Approximate(Encrypted):
         if isinstance(other, Encrypted):
             self.require_same(other)
             a, b = (self, other) if self._fits(other) else _aligned(self, other)
+            if a.scale != b.scale:  # in a last bit, which SEAL may refuse
+                a = a.like(a.native.copy(), bound=a.bound, error=a.error, scale=b.scale)
+                a.native.set_scale(b.scale)
             operation = session.native.add if sign > 0 else session.native.sub
         else:
             b = other if isinstance(other, Encoded) else encode(session, other, self.level, self.scale)
@@ -155,13 +162,18 @@ def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Enc
         WouldBeWrong: values are not finite, too many, or too large for the modulus.
     """
     array, bound = checked(values, session, exact=False)
-    error = session.noise.encoding(scale, bound)
+    if array.ndim == 0:
+        slots, error = np.full(session.slots, array), session.noise.constant(scale, bound)
+    else:
+        slots = array.reshape(-1)
+        error = session.noise.encoding(scale, bound, float(slots @ slots))
     require_fit(session, level, scale, bound, error)
-    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
     native = natively(session.native.encodeFrac, slots, None, scale)
     for _ in range(level):
         session.native.mod_switch_to_next_ptxt(native, False)
-    return Encoded(session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape)
+    return Encoded(
+        session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape, whole=array.ndim == 0
+    )  # fmt: skip
 
 
 def encrypt(session: Session, values: ArrayLike, layout: str = "values", bound: float | None = None) -> Approximate:
@@ -171,12 +183,10 @@ def encrypt(session: Session, values: ArrayLike, layout: str = "values", bound: 
         WouldBeWrong: values are not finite, beyond the bound, too many, or too large for the modulus.
     """
     array, largest = checked(values, session, exact=False)
-    if bound is not None and largest > bound:
-        raise WouldBeWrong(f"values of up to {largest:g} are beyond the stated bound of {bound:g}")
-    most, scale = largest if bound is None else bound, session.scale
+    most, scale = stated(largest, bound), session.scale
     error = session.noise.encryption(scale, most)
     require_fit(session, 0, scale, most, error)
-    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
+    slots = np.full(session.slots, array) if array.ndim == 0 else array.reshape(-1)
     native = natively(session.native.encryptFrac, slots, None, scale)
     shape = array.shape or (session.slots,)
     return Approximate(session, native, level=0, scale=scale, bound=most, error=error, shape=shape, layout=layout)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tasks.common.errors import CiphertextError, KeyRefused, WouldBeWrong
+from tasks.encryption.noise import embedding_norm
 from tasks.encryption.session import Role, Session
 
 T = TypeVar("T")
@@ -22,10 +24,8 @@ T = TypeVar("T")
 class Encoded:
     """A plaintext that ciphertexts are multiplied with or that is added to them; made by `ciphertext.encode_for`.
 
-    bound: of the absolute values. error: of a slot, by rounding (CKKS). whole: whether all slots are alike (BFV, BGV).
+    bound: of the absolute values. error: of a slot, by rounding (CKKS). whole: whether all slots are alike.
     """
-
-    __slots__ = ("bound", "error", "level", "native", "scale", "session", "shape", "whole")
 
     def __init__(
         self, session: Session, native: Any, *, level: int, scale: float, bound: float, error: float,
@@ -33,6 +33,17 @@ class Encoded:
     ) -> None:  # fmt: skip
         self.session, self.native, self.level, self.scale = session, native, level, scale
         self.bound, self.error, self.shape, self.whole = bound, error, shape, whole
+
+    @cached_property
+    def growth(self) -> float:
+        """What a product with it multiplies noise with (BFV, BGV): how large its polynomial is in the embedding."""
+        if self.whole:
+            return self.bound
+        plain = self.session.parameters.plain_modulus
+        stored = np.frombuffer(self.native.to_bytes(), np.uint8)[-8 * self.session.parameters.degree :].view(np.uint64)
+        coefficients = stored.astype(np.float64)
+        coefficients[coefficients > plain / 2] -= plain
+        return embedding_norm(coefficients)
 
 
 class Encrypted:
@@ -87,11 +98,15 @@ class Encrypted:
 
     # What they share.
 
-    def like(self, native: Any, *, bound: float, error: float, **changed: Any) -> Any:
+    def like(
+        self, native: Any, *, bound: float, error: float, level: int | None = None, scale: float | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> Any:  # fmt: skip
         """One of the same session, level, scale, shape and layout but for what is named."""
         return type(self)(
-            self.session, native, level=changed.get("level", self.level), scale=changed.get("scale", self.scale),
-            bound=bound, error=error, shape=changed.get("shape", self.shape), layout=self.layout,
+            self.session, native, level=self.level if level is None else level,
+            scale=self.scale if scale is None else scale, bound=bound, error=error,
+            shape=self.shape if shape is None else shape, layout=self.layout,
         )  # fmt: skip
 
     def require_same(self, other: Encrypted | Encoded) -> None:
@@ -118,7 +133,9 @@ class Encrypted:
 
 
 def checked(values: ArrayLike, session: Session, *, exact: bool) -> tuple[np.ndarray, float]:
-    """Finite values that fit into the slots, as float64 or int64, and the largest magnitude.
+    """Finite values that fit into the slots, as contiguous float64 or int64, and the largest magnitude.
+
+    Pyfhel takes the memory of a strided array for its values, so that contiguity is not only a matter of speed.
 
     Raises:
         WouldBeWrong: there are none or too many, one is not finite, or is no integer where integers are encrypted.
@@ -128,12 +145,31 @@ def checked(values: ArrayLike, session: Session, *, exact: bool) -> tuple[np.nda
         raise WouldBeWrong(f"{array.size:,} values do not fit into {session.slots:,} slots")
     if array.dtype.kind not in "biuf":
         raise WouldBeWrong(f"only real numbers can be encrypted, not {array.dtype}")
-    largest = max(float(array.max()), -float(array.min()))
-    if not math.isfinite(largest):
+    highest, lowest = array.max(), array.min()
+    if not (math.isfinite(highest) and math.isfinite(lowest)):
         raise WouldBeWrong(f"{int((~np.isfinite(array)).sum()):,} of {array.size:,} values are missing or infinite")
-    if exact and array.dtype.kind == "f" and (largest >= 2.0**53 or not np.array_equal(array, np.rint(array))):
+    if not exact:
+        largest: float = max(float(highest), -float(lowest))
+        return np.asarray(array, np.float64, order="C"), largest
+    largest = max(int(highest), -int(lowest))
+    if array.dtype.kind == "f" and (largest >= 2**53 or not np.array_equal(array, np.rint(array))):
         raise WouldBeWrong("integers are encrypted exactly; these are fractions: scale and round them, or use CKKS")
-    return np.asarray(array, dtype=np.int64 if exact else np.float64), largest
+    if largest >= 2**63:
+        raise WouldBeWrong("integers of 64 bits and more cannot be encrypted")
+    return np.asarray(array, np.int64, order="C"), largest
+
+
+def stated(largest: float, bound: float | None) -> float:
+    """The bound that a ciphertext carries: the stated one, or the largest magnitude where none is.
+
+    Raises:
+        WouldBeWrong: a value is beyond the stated bound, or that is no number.
+    """
+    if bound is None:
+        return largest
+    if not largest <= bound < math.inf:
+        raise WouldBeWrong(f"values of up to {largest:g} are beyond the stated bound of {bound:g}")
+    return bound
 
 
 def natively(operation: Callable[..., T], *given: Any) -> T:
@@ -144,7 +180,11 @@ def natively(operation: Callable[..., T], *given: Any) -> T:
     """
     try:
         return operation(*given)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, ArithmeticError, IndexError) as error:
+        if "transparent" in str(error):
+            raise WouldBeWrong(
+                "the result would be zeros that are not encrypted any more, as of a - a; leave the operation out"
+            ) from None
         raise WouldBeWrong(f"SEAL refuses: {error}") from None
 
 
