@@ -172,7 +172,7 @@ def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Enc
     for _ in range(level):
         session.native.mod_switch_to_next_ptxt(native, False)
     return Encoded(
-        session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape, whole=array.ndim == 0
+        session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape
     )  # fmt: skip
 
 

@@ -24,25 +24,28 @@ T = TypeVar("T")
 class Encoded:
     """A plaintext that ciphertexts are multiplied with or that is added to them; made by `ciphertext.encode_for`.
 
-    bound: of the absolute values. error: of a slot, by rounding (CKKS). whole: whether all slots are alike.
+    bound: of the absolute values. error: of a slot, by rounding (CKKS).
     """
 
     def __init__(
         self, session: Session, native: Any, *, level: int, scale: float, bound: float, error: float,
-        shape: tuple[int, ...], whole: bool = False,
+        shape: tuple[int, ...],
     ) -> None:  # fmt: skip
         self.session, self.native, self.level, self.scale = session, native, level, scale
-        self.bound, self.error, self.shape, self.whole = bound, error, shape, whole
+        self.bound, self.error, self.shape = bound, error, shape
 
     @cached_property
     def growth(self) -> float:
-        """What a product with it multiplies noise with (BFV, BGV): how large its polynomial is in the embedding."""
-        if self.whole:
-            return self.bound
-        plain = self.session.parameters.plain_modulus
-        stored = np.frombuffer(self.native.to_bytes(), np.uint8)[-8 * self.session.parameters.degree :].view(np.uint64)
+        """What a product with it multiplies noise with (BFV, BGV): how large its polynomial is in the embedding.
+
+        SEAL takes a single coefficient in BFV modulo the plain modulus and not around zero, so that -1 is large.
+        """
+        parameters = self.session.parameters
+        stored = np.frombuffer(self.native.to_bytes(), np.uint8)[-8 * parameters.degree :].view(np.uint64)
         coefficients = stored.astype(np.float64)
-        coefficients[coefficients > plain / 2] -= plain
+        if not self.session.levelled and np.count_nonzero(stored) == 1:
+            return float(coefficients.max())
+        coefficients[stored > self.session.most] -= parameters.plain_modulus
         return embedding_norm(coefficients)
 
 

@@ -40,7 +40,14 @@ class Exact(Encrypted):
     def __mul__(self, other: Encrypted | Encoded | ArrayLike) -> Exact:
         if isinstance(other, Encrypted):
             return self._product(other)
-        factor = other if isinstance(other, Encoded) else encode(self.session, other)
+        if isinstance(other, Encoded):
+            return self._times(other)
+        values = np.asarray(other)
+        if not self.session.levelled and values.ndim == 0 and values.dtype.kind in "if" and values < 0:
+            return -self._times(encode(self.session, -values))  # a small factor, see `Encoded.growth`
+        return self._times(encode(self.session, values))
+
+    def _times(self, factor: Encoded) -> Exact:
         self.require_same(factor)
         if factor.bound == 0:
             raise WouldBeWrong("a product with zeros is not encrypted any more; leave it out")
@@ -135,7 +142,7 @@ def encode(session: Session, values: ArrayLike) -> Encoded:
     slots = np.full(session.slots, array) if array.ndim == 0 else array.reshape(-1)
     native = natively(_encoder(session), slots)
     return Encoded(
-        session, native, level=0, scale=1, bound=bound, error=0.0, shape=array.shape, whole=array.ndim == 0
+        session, native, level=0, scale=1, bound=bound, error=0.0, shape=array.shape
     )  # fmt: skip
 
 
