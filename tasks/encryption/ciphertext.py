@@ -19,6 +19,8 @@ from tasks.encryption.noise import embedding_norm
 from tasks.encryption.session import Role, Session
 
 T = TypeVar("T")
+_new = object.__new__
+_highest, _lowest = np.maximum.reduce, np.minimum.reduce
 
 
 class Encoded:
@@ -41,12 +43,11 @@ class Encoded:
         SEAL takes a single coefficient in BFV modulo the plain modulus and not around zero, so that -1 is large.
         """
         parameters = self.session.parameters
-        stored = np.frombuffer(self.native.to_bytes(), np.uint8)[-8 * parameters.degree :].view(np.uint64)
-        coefficients = stored.astype(np.float64)
+        stored = np.frombuffer(self.native.to_bytes(), np.uint8)[-8 * parameters.degree :].view(np.int64)
         if not self.session.levelled and np.count_nonzero(stored) == 1:
-            return float(coefficients.max())
-        coefficients[stored > self.session.most] -= parameters.plain_modulus
-        return embedding_norm(coefficients)
+            return float(stored.max())
+        around = stored - (stored > self.session.most) * parameters.plain_modulus
+        return embedding_norm(around.astype(np.float64))
 
 
 class Encrypted:
@@ -106,21 +107,33 @@ class Encrypted:
         shape: tuple[int, ...] | None = None,
     ) -> Any:  # fmt: skip
         """One of the same session, level, scale, shape and layout but for what is named."""
-        return type(self)(
-            self.session, native, level=self.level if level is None else level,
-            scale=self.scale if scale is None else scale, bound=bound, error=error,
-            shape=self.shape if shape is None else shape, layout=self.layout,
-        )  # fmt: skip
+        made = self.with_native(native, bound, error)
+        if level is not None:
+            made.level = level
+        if scale is not None:
+            made.scale = scale
+        if shape is not None:
+            made.shape = shape
+        return made
+
+    def with_native(self, native: Any, bound: float, error: float) -> Any:
+        """`like` without changes, as quick as it can be: a sum of ciphertexts takes a tenth of a millisecond."""
+        made = _new(self.__class__)
+        made.session, made.native, made.level, made.scale = self.session, native, self.level, self.scale
+        made.bound, made.error, made.shape, made.layout = bound, error, self.shape, self.layout
+        return made
 
     def require_same(self, other: Encrypted | Encoded) -> None:
         """Refuse what belongs to other keys, or has another shape."""
+        if other.session is self.session and other.shape == self.shape:
+            return
         if other.session is not self.session:
             raise CiphertextError(
                 f"a ciphertext of the keys {self.session.fingerprint} cannot meet one of {other.session.fingerprint}"
                 if other.session.fingerprint != self.session.fingerprint
                 else "two ciphertexts of the same keys were opened in two sessions; open them in one"
             )
-        if other.shape != self.shape and other.shape:
+        if other.shape:
             raise WouldBeWrong(f"shapes {self.shape} and {other.shape} do not fit each other")
 
     def require_rotation(self, steps: int) -> None:
@@ -144,18 +157,18 @@ def checked(values: ArrayLike, session: Session, *, exact: bool) -> tuple[np.nda
         WouldBeWrong: there are none or too many, one is not finite, or is no integer where integers are encrypted.
     """
     array = np.asarray(values)
-    if array.size == 0 or array.size > session.slots:
+    if not 0 < array.size <= session.slots:
         raise WouldBeWrong(f"{array.size:,} values do not fit into {session.slots:,} slots")
-    if array.dtype.kind not in "biuf":
+    kind = array.dtype.kind
+    if kind not in "biuf":
         raise WouldBeWrong(f"only real numbers can be encrypted, not {array.dtype}")
-    highest, lowest = array.max(), array.min()
-    if not (math.isfinite(highest) and math.isfinite(lowest)):
+    highest, lowest = _highest(array, axis=None), _lowest(array, axis=None)
+    if kind == "f" and not (math.isfinite(highest) and math.isfinite(lowest)):
         raise WouldBeWrong(f"{int((~np.isfinite(array)).sum()):,} of {array.size:,} values are missing or infinite")
     if not exact:
-        largest: float = max(float(highest), -float(lowest))
-        return np.asarray(array, np.float64, order="C"), largest
+        return np.asarray(array, np.float64, order="C"), max(float(highest), -float(lowest))
     largest = max(int(highest), -int(lowest))
-    if array.dtype.kind == "f" and (largest >= 2**53 or not np.array_equal(array, np.rint(array))):
+    if kind == "f" and (largest >= 2**53 or not np.array_equal(array, np.rint(array))):
         raise WouldBeWrong("integers are encrypted exactly; these are fractions: scale and round them, or use CKKS")
     if largest >= 2**63:
         raise WouldBeWrong("integers of 64 bits and more cannot be encrypted")
@@ -189,6 +202,17 @@ def natively(operation: Callable[..., T], *given: Any) -> T:
                 "the result would be zeros that are not encrypted any more, as of a - a; leave the operation out"
             ) from None
         raise WouldBeWrong(f"SEAL refuses: {error}") from None
+
+
+def within(decrypted: np.ndarray, most: float) -> np.ndarray:
+    """What was decrypted, if all of it lies in ±most.
+
+    Raises:
+        WouldBeWrong: a number is beyond, so something went wrong on the way.
+    """
+    if not (_highest(decrypted) <= most and _lowest(decrypted) >= -most):
+        raise WouldBeWrong("a decrypted number is beyond the bound that its ciphertext claims; it was not made rightly")
+    return decrypted
 
 
 def require_owner(session: Session) -> None:

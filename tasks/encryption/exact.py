@@ -7,19 +7,20 @@ product drops one prime, which keeps noise small.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tasks.common.errors import WouldBeWrong
-from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner, stated
+from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner, stated, within
 from tasks.encryption.noise import balance
 from tasks.encryption.parameters import Scheme
 from tasks.encryption.session import Session
 
 # Noise may be a half; a bit is left for what the model does not know.
-_MOST_NOISE = 0.25
+MOST_NOISE = 0.25
 
 
 class Exact(Encrypted):
@@ -28,14 +29,13 @@ class Exact(Encrypted):
     __slots__ = ()
 
     def __add__(self, other: Encrypted | Encoded | ArrayLike) -> Exact:
-        return self._sum(other, 1)
+        return self._sum(other, self.session.native.add, self.session.native.add_plain)
 
     def __sub__(self, other: Encrypted | Encoded | ArrayLike) -> Exact:
-        return self._sum(other, -1)
+        return self._sum(other, self.session.native.sub, self.session.native.sub_plain)
 
     def __neg__(self) -> Exact:
-        native = natively(self.session.native.negate, self.native, True)
-        return self.like(native, bound=self.bound, error=self.error)
+        return self.with_native(natively(self.session.native.negate, self.native, True), self.bound, self.error)
 
     def __mul__(self, other: Encrypted | Encoded | ArrayLike) -> Exact:
         if isinstance(other, Encrypted):
@@ -93,25 +93,33 @@ class Exact(Encrypted):
         require_fit(self.session, self.bound, noise)
         return self.like(natively(operation, *given), bound=self.bound, error=noise, shape=(self.session.slots,))
 
-    def _sum(self, other: Any, sign: int) -> Exact:
-        session, native = self.session, self.session.native
-        a, b, scale = self, other, self.scale
-        if isinstance(other, Encrypted):
-            self.require_same(other)
-            a, b = _levelled(self, other)
-            scale, noise = a.scale, a.error + b.error
-            if a.scale != b.scale:
-                scale, *grown = balance(int(a.scale), int(b.scale), session.parameters.plain_modulus)
-                noise = a.error * grown[0] + b.error * grown[1]
-            operation = native.add if sign > 0 else native.sub
-        else:
-            b = other if isinstance(other, Encoded) else encode(session, other)
+    def _sum(self, other: Any, operation: Callable[..., Any], plainly: Callable[..., Any]) -> Exact:
+        session, a, b, scale = self.session, self, other, self.scale
+        if not isinstance(other, Encrypted):
+            b, operation = other if isinstance(other, Encoded) else encode(session, other), plainly
             self.require_same(b)
-            noise = a.error + session.noise.adding_plain(a.level)
-            operation = native.add_plain if sign > 0 else native.sub_plain
+            noise = self.error + session.noise.adding_plain(self.level)
+        elif other.session is session and other.level == self.level and other.scale == scale:
+            if other.shape != self.shape:
+                self.require_same(other)
+            noise = self.error + other.error
+        else:
+            a, b, scale, noise = self._evened(other)
         bound = a.bound + b.bound
-        require_fit(session, bound, noise)
-        return a.like(natively(operation, a.native, b.native, True), bound=bound, error=noise, scale=scale)
+        if not (bound <= session.most and noise < MOST_NOISE):
+            require_fit(session, bound, noise)
+        made: Exact = a.with_native(natively(operation, a.native, b.native, True), bound, noise)
+        made.scale = scale
+        return made
+
+    def _evened(self, other: Encrypted) -> tuple[Exact, Exact, float, float]:
+        """BGV: both at one level, and what SEAL evens out correction factors with: the common one, and the noise."""
+        self.require_same(other)
+        a, b = _levelled(self, other)
+        if a.scale == b.scale:
+            return a, b, a.scale, a.error + b.error
+        common, first, second = balance(int(a.scale), int(b.scale), self.session.parameters.plain_modulus)
+        return a, b, common, a.error * first + b.error * second
 
     def _product(self, other: Encrypted) -> Exact:
         self.require_same(other)
@@ -175,9 +183,7 @@ def decrypt(ciphertext: Exact) -> np.ndarray:
     ):
         raise WouldBeWrong("no noise budget is left in this ciphertext; what it decrypts to would be random")
     open_ = session.native.decryptBGV if session.levelled else session.native.decryptInt
-    slots = np.asarray(open_(ciphertext.native))
-    if not np.all(np.abs(slots) <= ciphertext.bound):
-        raise WouldBeWrong("a decrypted number is beyond the bound that its ciphertext claims; it was not made rightly")
+    slots = within(open_(ciphertext.native), ciphertext.bound)
     return slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
 
 
@@ -191,7 +197,7 @@ def require_fit(session: Session, bound: float, noise: float) -> None:
     most = session.most
     if not bound <= most:
         raise WouldBeWrong(f"integers of up to {bound:,.0f} would wrap around; there is room for {most:,.0f}")
-    if not noise < _MOST_NOISE:
+    if not noise < MOST_NOISE:
         raise WouldBeWrong(
             "the noise of one more operation would destroy the result; these keys are made for a shallower job"
         )

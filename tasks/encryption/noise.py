@@ -18,9 +18,11 @@ ciphertext has little more noise than rounding.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
+from scipy import fft
 
 from tasks.encryption.parameters import Parameters, Scheme
 
@@ -43,6 +45,7 @@ class Moduli:
         self.degree = n = parameters.degree
         self.dropped = tuple(reversed(data))  # the prime that a step from level l to l + 1 drops
         self.modulus = tuple(float(math.prod(data[: len(data) - level])) for level in range(len(data)))
+        self.half = tuple(modulus / 2 for modulus in self.modulus)
         self.last = len(data) - 1
         root = math.sqrt(n)
         self.rounded = _ONE * root * _ROUNDING
@@ -66,13 +69,14 @@ class Moduli:
 class ApproximateNoise(Moduli):
     """CKKS: errors of a slot, as complex numbers, as they come out after decoding."""
 
-    def encoding(self, scale: float, bound: float, squares: float) -> float:
-        """Of a plaintext: coefficients are rounded. squares: the sum of the squares of its slots.
+    def encoding(self, scale: float, bound: float, slots: np.ndarray) -> float:
+        """Of a plaintext, of which bound is the largest magnitude: coefficients are rounded.
 
         Coefficients that span many steps are rounded like noise; few or small ones may all be rounded to one side.
         """
-        steps = scale * math.sqrt(2 * squares) / self.degree
-        return (self.rounded if steps >= _STEPS else self.rounded_at_most) / scale + bound * _FLOATING
+        least = _STEPS * self.degree / math.sqrt(2) / scale  # of the root of the sum of squares of all slots
+        noisy = bound >= least or float(slots @ slots) >= least * least
+        return (self.rounded if noisy else self.rounded_at_most) / scale + bound * _FLOATING
 
     def constant(self, scale: float, bound: float) -> float:
         """Of a plaintext with the same number in all slots: it has one coefficient."""
@@ -134,10 +138,22 @@ class IntegerNoise(Moduli):
 
 def embedding_norm(coefficients: np.ndarray) -> float:
     """The largest absolute value of a polynomial at the odd powers of exp(iπ/n), of which it has n coefficients."""
-    n = len(coefficients)
-    folded = coefficients[: n // 2] + 1j * coefficients[n // 2 :]
-    folded *= np.exp(1j * np.pi / n * np.arange(n // 2))
-    return float(np.abs(np.fft.ifft(folded, norm="forward")).max())
+    half = len(coefficients) // 2
+    folded = np.empty(half, np.complex128)
+    folded.real, folded.imag = coefficients[:half], coefficients[half:]
+    folded *= _twist(half)
+    parts = fft.ifft(folded, norm="forward", overwrite_x=True).view(np.float64)
+    parts *= parts
+    return math.sqrt((parts[::2] + parts[1::2]).max())
+
+
+@functools.cache
+def _twist(half: int) -> np.ndarray:
+    """What brings a transform of half the length, of coefficients in pairs, to odd powers, of which it has one in two.
+
+    The others are their conjugates.
+    """
+    return np.exp(0.5j * np.pi / half * np.arange(half))
 
 
 def balance(a: int, b: int, plain: int) -> tuple[int, int, int]:

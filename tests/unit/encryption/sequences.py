@@ -303,6 +303,9 @@ def run(seed: int, count: int) -> dict[str, Any]:
                 tally["complete" if sequence.run() else "refused"] += 1
             except Exception as error:
                 wrong.append(f"sequence {number} of {PARAMETERS[which].scheme} {which}: {error!r}")
+            if not (number + 1) % 500:
+                sys.stderr.write(f"{number + 1}: {json.dumps({'wrong': wrong, **tally})}\n")
+                sys.stderr.flush()
     return {"wrong": wrong, "tally": dict(tally), "ratios": {name: _summary(of) for name, of in ratios.items() if of}}
 
 
