@@ -63,3 +63,7 @@ class Job(Value, ABC):
     def combine(self, evaluator: Session, made: list[dict[str, Encrypted]]) -> dict[str, Encrypted]:
         """What all workers made, as one answer; just side by side by default."""
         return {name: ciphertext for part in made for name, ciphertext in part.items()}
+
+    def stated_error(self, messages: Messages) -> float:
+        """How far numbers that `decrypt` makes of these may be from those of `plainly`; 0 where they are equal."""
+        return max((each.error for each in messages.values() if each.session.approximate), default=0.0)

@@ -14,8 +14,11 @@ from pydantic import ValidationError
 
 from tasks.common.errors import InputError
 from tasks.encryption.job import Job
+from tasks.encryption.jobs.statistics import Statistics
 
-KINDS: dict[str, type[Job]] = {}
+KINDS: dict[str, type[Job]] = {
+    "statistics": Statistics,
+}
 
 
 def read(description: str | bytes | Mapping[str, Any]) -> Job:
