@@ -20,7 +20,7 @@ _EXACT_DEGREES = (4096, 8192, 16384, 32768)
 def exact(
     scheme: Scheme,
     largest: Callable[[int], int],
-    noise: Callable[[Parameters, IntegerNoise], float],
+    noise: Callable[[IntegerNoise], float],
     level: Level = 128,
 ) -> Parameters:
     """Parameters of BFV or BGV in which integers up to `largest(slots)` are exact and noise stays a small share.
@@ -35,12 +35,12 @@ def exact(
         if plain_bits > _LARGEST_PRIME:
             continue
         for moduli_bits in _moduli(degree, level):
-            if plain_bits in moduli_bits:  # both would be the same prime
+            if plain_bits in moduli_bits:  # so that no two moduli are close to each other
                 continue
             made = Parameters(
                 scheme=scheme, degree=degree, moduli_bits=moduli_bits, plain_bits=plain_bits, security=level
             )
-            if noise(made, IntegerNoise(made)) < _MOST_NOISE:
+            if noise(IntegerNoise(made)) < _MOST_NOISE:
                 return made
     raise ParametersError(
         "the integers of this job are too large for any ring: narrow the ranges, take fewer decimals or rows, or use "

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tasks.common.errors import CiphertextError, InputError, KeyRefused, ParametersError
-from tasks.common.values import content_hash
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.job import Job, Messages
 from tasks.encryption.session import Role, Session
@@ -45,7 +44,7 @@ def require_keys(job: Job, session: Session) -> None:
 
 def labelled(job: Job, name: str, ciphertext: Encrypted) -> Any:
     """The same ciphertext, which says that it is this message of the job."""
-    return _with_layout(ciphertext, f"{_tag(job)} {name}")
+    return _with_layout(ciphertext, f"{job.tag} {name}")
 
 
 def taken(job: Job, messages: Messages, names: Iterable[str]) -> list[Any]:
@@ -66,7 +65,7 @@ def take(job: Job, messages: Messages, name: str) -> Any:
     if name not in messages:
         raise InputError(f"the message {name} is missing")
     found = messages[name]
-    if found.layout != f"{_tag(job)} {name}":
+    if found.layout != f"{job.tag} {name}":
         raise CiphertextError(f"{name} is not the message of that name of this job; its layout says {found.layout}")
     return found
 
@@ -87,7 +86,7 @@ def require_known(messages: Messages, known: Iterable[str]) -> list[str]:
 
 def partial(job: Job, what: str, names: Iterable[str], ciphertext: Encrypted) -> Any:
     """The same ciphertext, which says that it is a sum, and of which messages."""
-    return _with_layout(ciphertext, f"{_tag(job)} {what} of {_together(names):016x}")
+    return _with_layout(ciphertext, f"{job.tag} {what} of {_together(names):016x}")
 
 
 def summed(job: Job, what: str, parts: Sequence[Messages], names: Iterable[str]) -> Any:
@@ -97,7 +96,7 @@ def summed(job: Job, what: str, parts: Sequence[Messages], names: Iterable[str])
         InputError: together they are not the sum of these messages: some are missing or there twice.
         CiphertextError: one is no such sum of this job.
     """
-    start = f"{_tag(job)} {what} of "
+    start = f"{job.tag} {what} of "
     found: list[Any] = [part[what] for part in parts if what in part]
     if strange := [each.layout for each in found if not each.layout.startswith(start)]:
         raise CiphertextError(f"what is given as {what} is no such sum of this job; its layout says {strange[0]}")
@@ -129,11 +128,6 @@ def _with_layout(ciphertext: Encrypted, layout: str) -> Encrypted:
     made: Encrypted = ciphertext.like(ciphertext.native, bound=ciphertext.bound, error=ciphertext.error)
     made.layout = layout
     return made
-
-
-def _tag(job: Job) -> str:
-    kind = getattr(job, "kind", type(job).__name__)
-    return f"{kind} {content_hash(job)[:16]}"
 
 
 def _together(names: Iterable[str]) -> int:

@@ -270,7 +270,7 @@ class Statistics(Job):
         } | histograms
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def _parameters(scheme: Scheme, width: int, largest: int, rows: int, contributors: int) -> Parameters:
     def messages(slots: int) -> int:
         return contributors * math.ceil(rows / max(1, slots // 2 // width))
@@ -279,9 +279,9 @@ def _parameters(scheme: Scheme, width: int, largest: int, rows: int, contributor
         people = slots // 2 // width
         return largest * messages(slots) * people if people else _TOO_LARGE
 
-    def noise(parameters: Parameters, of: IntegerNoise) -> float:
-        total = of.encryption(parameters.scheme is not Scheme.BFV) * messages(parameters.slots)
-        for _ in doublings(width, parameters.slots // 2):
+    def noise(of: IntegerNoise) -> float:
+        total = of.encryption() * messages(of.degree)
+        for _ in doublings(width, of.degree // 2):
             total = 2 * total + of.switch(0)
         return total
 
