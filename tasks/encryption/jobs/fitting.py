@@ -48,24 +48,45 @@ def exact(
     )
 
 
+def widest_scale(bound: float) -> int:
+    """Bits of the largest scale, up to 50, that leaves room for results of at most `bound` in one prime.
+
+    Raises:
+        ParametersError: fewer than 30 bits are left.
+    """
+    scale_bits = min(50, _LARGEST_PRIME - 2 - _room(bound))
+    if scale_bits < 30:
+        raise ParametersError(
+            f"results of up to {bound:.3g} leave only {scale_bits} bits for the scale; narrow the ranges"
+        )
+    return scale_bits
+
+
 def approximate(
     *, levels: int, scale_bits: int, bound: float, least_degree: int = 4096, level: Level = 128
 ) -> Parameters:
     """Parameters of CKKS for so many products one after another, and results of at most `bound`.
 
+    The prime that switches keys is as large as it may be, since it divides the noise of switching.
+
     Raises:
         ParametersError: the modulus would be secure in no ring, or the results are too large for the scale.
     """
-    base = scale_bits + max(1, math.ceil(math.log2(4 * max(bound, 1))))
+    base = scale_bits + _room(bound)
     if base > _LARGEST_PRIME:
         raise ParametersError(
             f"results of up to {bound:.3g} have no room beside a scale of {scale_bits} bits; narrow the ranges"
         )
-    moduli_bits = (base, *[scale_bits] * levels, max(base, scale_bits))
-    degree = max(least_degree, smallest_degree(sum(moduli_bits), level))
+    data = (base, *[scale_bits] * levels)
+    degree = max(least_degree, smallest_degree(sum(data) + base, level))
+    special = min(_LARGEST_PRIME, MOST_BITS[level][degree] - sum(data))
     return Parameters(
-        scheme=Scheme.CKKS, degree=degree, moduli_bits=moduli_bits, scale_bits=scale_bits, security=level
+        scheme=Scheme.CKKS, degree=degree, moduli_bits=(*data, special), scale_bits=scale_bits, security=level
     )  # fmt: skip
+
+
+def _room(bound: float) -> int:
+    return max(1, math.ceil(math.log2(4 * max(bound, 1))))
 
 
 def _moduli(degree: int, level: Level) -> Iterator[tuple[int, ...]]:

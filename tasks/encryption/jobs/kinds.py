@@ -15,11 +15,13 @@ from pydantic import ValidationError
 from tasks.common.errors import InputError
 from tasks.encryption.job import Job
 from tasks.encryption.jobs.aggregation import Aggregation
+from tasks.encryption.jobs.matvec import MatrixVector
 from tasks.encryption.jobs.polygenic import Polygenic
 from tasks.encryption.jobs.statistics import Statistics
 
 KINDS: dict[str, type[Job]] = {
     "aggregation": Aggregation,
+    "matvec": MatrixVector,
     "polygenic": Polygenic,
     "statistics": Statistics,
 }

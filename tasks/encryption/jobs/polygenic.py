@@ -32,7 +32,6 @@ from tasks.encryption.session import Session
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 _MOST_ALLELES = 2
-_SCALE_BITS = 40
 # Messages that one worker gets.
 _PART = 256
 
@@ -211,7 +210,7 @@ def _units(weights: tuple[float, ...], bits: int) -> tuple[int, ...]:
 def _parameters(job: Polygenic) -> Parameters:
     if job.scheme is Scheme.CKKS:
         most = _MOST_ALLELES * sum(map(abs, job.weights))
-        return fitting.approximate(levels=1, scale_bits=_SCALE_BITS, bound=most)
+        return fitting.approximate(levels=1, scale_bits=fitting.widest_scale(most), bound=most)
     together = sum(map(abs, _units(job.weights, job.weight_bits)))
     most_units = (_MOST_ALLELES << job.dosage_bits) * together
     return fitting.exact(Scheme.BFV, lambda _: most_units, lambda noise: noise.encryption() * together)
