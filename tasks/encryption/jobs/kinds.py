@@ -15,12 +15,15 @@ from pydantic import ValidationError
 from tasks.common.errors import InputError
 from tasks.encryption.job import Job
 from tasks.encryption.jobs.aggregation import Aggregation
+from tasks.encryption.jobs.kmeans import KMeansDistances, KMeansUpdate
 from tasks.encryption.jobs.matvec import MatrixVector
 from tasks.encryption.jobs.polygenic import Polygenic
 from tasks.encryption.jobs.statistics import Statistics
 
 KINDS: dict[str, type[Job]] = {
     "aggregation": Aggregation,
+    "kmeans-distances": KMeansDistances,
+    "kmeans-update": KMeansUpdate,
     "matvec": MatrixVector,
     "polygenic": Polygenic,
     "statistics": Statistics,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,15 @@ from tasks.common.errors import CiphertextError, InputError, KeyRefused, Paramet
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.job import Job, Messages
 from tasks.encryption.session import Role, Session
+
+
+class Tagged(Protocol):
+    """A job, or data that several jobs take."""
+
+    @property
+    def tag(self) -> str:
+        """By which ciphertexts say whose they are."""
+
 
 Contributions = np.ndarray | Mapping[str, np.ndarray]
 
@@ -42,12 +51,12 @@ def require_keys(job: Job, session: Session) -> None:
         raise KeyRefused(f"the keys {session.fingerprint} lack the key for products that this job needs")
 
 
-def labelled(job: Job, name: str, ciphertext: Encrypted) -> Any:
+def labelled(job: Tagged, name: str, ciphertext: Encrypted) -> Any:
     """The same ciphertext, which says that it is this message of the job."""
     return _with_layout(ciphertext, f"{job.tag} {name}")
 
 
-def taken(job: Job, messages: Messages, names: Iterable[str]) -> list[Any]:
+def taken(job: Tagged, messages: Messages, names: Iterable[str]) -> list[Any]:
     """The messages of these names, in their order.
 
     Raises:
@@ -60,7 +69,7 @@ def taken(job: Job, messages: Messages, names: Iterable[str]) -> list[Any]:
     return [take(job, messages, name) for name in wanted]
 
 
-def take(job: Job, messages: Messages, name: str) -> Any:
+def take(job: Tagged, messages: Messages, name: str) -> Any:
     """One message. Raises as `taken`."""
     if name not in messages:
         raise InputError(f"the message {name} is missing")
@@ -84,12 +93,12 @@ def require_known(messages: Messages, known: Iterable[str]) -> list[str]:
     return names
 
 
-def partial(job: Job, what: str, names: Iterable[str], ciphertext: Encrypted) -> Any:
+def partial(job: Tagged, what: str, names: Iterable[str], ciphertext: Encrypted) -> Any:
     """The same ciphertext, which says that it is a sum, and of which messages."""
     return _with_layout(ciphertext, f"{job.tag} {what} of {_together(names):016x}")
 
 
-def summed(job: Job, what: str, parts: Sequence[Messages], names: Iterable[str]) -> Any:
+def summed(job: Tagged, what: str, parts: Sequence[Messages], names: Iterable[str]) -> Any:
     """The sum of all parts of that name.
 
     Raises:
