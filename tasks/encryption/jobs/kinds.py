@@ -19,11 +19,13 @@ from tasks.encryption.jobs.kmeans import KMeansDistances, KMeansUpdate
 from tasks.encryption.jobs.matvec import MatrixVector
 from tasks.encryption.jobs.polygenic import Polygenic
 from tasks.encryption.jobs.statistics import Statistics
+from tasks.encryption.jobs.training import LogisticTraining
 
 KINDS: dict[str, type[Job]] = {
     "aggregation": Aggregation,
     "kmeans-distances": KMeansDistances,
     "kmeans-update": KMeansUpdate,
+    "logistic-training": LogisticTraining,
     "matvec": MatrixVector,
     "polygenic": Polygenic,
     "statistics": Statistics,
