@@ -169,12 +169,12 @@ def whitened_chop() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("steps", "degree"), [(3, 16384), (6, 32768)])
+@pytest.mark.parametrize(("steps", "degree"), [(3, 16384), (5, 32768)])
 def test_a_model_of_covid_tests_is_as_good_as_that_of_scikit_learn(tmp_path, steps: int, degree: int) -> None:
     features, label = whitened_chop()
     learn = np.arange(len(features)) % 4 > 0
     norm = float(np.sqrt(1 + (features**2).sum(axis=1)).max()) * (1 + 1e-12)
-    job = LogisticTraining(rows=int(learn.sum()), features=features.shape[1], norm=norm, steps=steps, rate=3.0)
+    job = LogisticTraining(rows=int(learn.sum()), features=features.shape[1], norm=norm, steps=steps, rate=2.0)
     assert job.needs().parameters.degree == degree
     data = np.column_stack([features, label])[learn]
     by = roles(job, tmp_path / "keys")
