@@ -231,6 +231,38 @@ def dot(ciphertexts: Iterable[Approximate], factors: Iterable[Encoded]) -> Appro
     return total.like(native, bound=bound, error=error).rescaled()
 
 
+def inner(left: Iterable[Approximate], right: Iterable[Approximate]) -> Approximate:
+    """The sum of products of ciphertexts, relinearized once and not yet rescaled. All products are of one scale.
+
+    Raises:
+        WouldBeWrong: there is nothing to sum, or as for products and sums.
+        KeyRefused: there is no key for products.
+    """
+    pairs = list(zip(left, right, strict=True))
+    if not pairs:
+        raise WouldBeWrong("a sum of no products has no ciphertext")
+    first, second = pairs[0]
+    session, level, scale = first.session, first.level, first.scale * second.scale
+    first.require_products()
+    bound, error, native = 0.0, session.noise.switch(scale, level), None
+    for a, b in pairs:
+        a.require_same(b)
+        first.require_same(a)
+        if a.level != level or b.level != level or not _same(a.scale * b.scale, scale):
+            raise WouldBeWrong("the products have different levels or scales")
+        bound += a.bound * b.bound
+        error += a.bound * b.error + b.bound * a.error + a.error * b.error
+        require_fit(session, level, scale, bound, error)
+        product = natively(session.native.multiply, a.native, b.native, True)
+        if native is None:
+            native = product
+        else:
+            product.set_scale(native.scale)  # what floating point made a last bit different
+            natively(session.native.add, native, product)
+    natively(session.native.relinearize, native)
+    return first.like(native, bound=bound, error=error, scale=scale)
+
+
 def require_fit(session: Session, level: int, scale: float, bound: float, error: float) -> None:
     """Refuse what would wrap around the modulus of a level.
 
