@@ -53,8 +53,8 @@ def encrypt(
     """Owner: encrypt data for a job. Needs the secret key, and that the data are complete: a ciphertext cannot hold a
     missing value.
 
-    The same data a second time change nothing. Exit code 11 if the table does not fit the job, 15 if the keys do not,
-    24 if a value is beyond what the job says.
+    The same data a second time change nothing. Exit code 10, 11 or 24 if the data do not fit the job, for example a
+    value beyond its range; 15 if the keys do not.
 
     Example: [bold]secured he encrypt job.json patients.csv --keys keys --folder exchange[/]
     """
