@@ -5,21 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from prefect import Task, flow
+from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from flows import runtime
+from flows.runtime import submit
 from tasks.anonymization import steps as anonymization
 from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
 from tasks.attacks import steps as attacks
 from tasks.attacks.handles import Shared, TargetGroups
 from tasks.attacks.score import Gate, Scorecard
+from tasks.common.code import code_version
 from tasks.common.errors import Inconclusive, SecuredError, ThresholdNotReached
 from tasks.common.policy import Policy
-from tasks.common.steps import code_version
 from tasks.common.table import Table
 from tasks.fairness import steps as fairness
 from tasks.fairness.handles import Unbiased
@@ -36,11 +37,6 @@ from tasks.validation import steps as validation
 T = TypeVar("T")
 # What a step takes: a value, or the future of one. Futures are what Prefect draws the graph of a run by.
 Later: TypeAlias = PrefectFuture[Any] | T
-
-
-def submit(step: Task[..., T], *inputs: Any) -> PrefectFuture[T]:
-    """Start a step on the cluster; its inputs may be futures of other steps."""
-    return step.submit(*inputs)
 
 
 def result(later: Later[T]) -> T:
