@@ -7,6 +7,8 @@ more than `approximation`, and encryption adds what the job states.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from pydantic import model_validator
 
@@ -66,7 +68,7 @@ class Plan(Value):
             raise ParametersError("there is an activation after every layer but the last")
         return self
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell plans apart."""
         return content_hash(self)[:16]
