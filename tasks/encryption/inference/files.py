@@ -51,7 +51,7 @@ def from_skops(path: Path) -> Any:
         MissingPart: skops is not installed.
     """
     try:
-        from skops import io  # type: ignore[import-untyped]
+        from skops import io
     except ImportError:
         raise MissingPart("models in files need the package skops, which comes with mlflow; `make env`") from None
     content = _read(path)
