@@ -48,15 +48,20 @@ class AnySteps(frozenset[int]):
 
 
 class Numbers:
-    """What stands in for a native ciphertext or plaintext: values of all slots, and noise in the same unit."""
+    """What stands in for a native ciphertext or plaintext: values of all slots, and noise in the same unit.
 
-    __slots__ = ("level", "noise", "scale", "values")
+    whole: whether a plaintext's slots are all alike, which makes it a polynomial of one coefficient.
+    """
 
-    def __init__(self, values: np.ndarray, noise: np.ndarray | float, level: int, scale: float) -> None:
-        self.values, self.noise, self.level, self.scale = values, noise, level, scale
+    __slots__ = ("level", "noise", "scale", "values", "whole")
+
+    def __init__(
+        self, values: np.ndarray, noise: np.ndarray | float, level: int, scale: float, whole: bool = False
+    ) -> None:
+        self.values, self.noise, self.level, self.scale, self.whole = values, noise, level, scale, whole
 
     def copy(self) -> Numbers:
-        return Numbers(self.values, self.noise, self.level, self.scale)
+        return Numbers(self.values, self.noise, self.level, self.scale, self.whole)
 
 
 def session(parameters: Parameters, seed: int = 0) -> Session:
@@ -90,7 +95,7 @@ class Library:
     def encryptFrac(self, slots: np.ndarray, _: None, scale: float) -> Numbers:  # noqa: N802 - Pyfhel's name
         values = self._filled(slots)
         self._count("encrypt", 0)
-        return Numbers(values, self._rounding(scale) + self._encoding(values, scale), 0, scale)
+        return Numbers(values, self._rounding(scale) + self._encoding(values, scale, _whole(values)), 0, scale)
 
     def encryptInt(self, slots: np.ndarray) -> Numbers:  # noqa: N802 - Pyfhel's name
         self._count("encrypt", 0)
@@ -113,11 +118,13 @@ class Library:
     def encodeFrac(self, slots: np.ndarray, _: None, scale: float) -> Numbers:  # noqa: N802 - Pyfhel's name
         values = self._filled(slots)
         self._count("encode", 0)
-        return Numbers(values, self._encoding(values, scale), 0, scale)
+        whole = _whole(values)
+        return Numbers(values, self._encoding(values, scale, whole), 0, scale, whole)
 
     def encodeInt(self, slots: np.ndarray) -> Numbers:  # noqa: N802 - Pyfhel's name
         self._count("encode", 0)
-        return Numbers(self._filled(slots), 0.0, 0, 1.0)
+        values = self._filled(slots)
+        return Numbers(values, 0.0, 0, 1.0, _whole(values))
 
     encodeBGV = encodeInt  # noqa: N815 - Pyfhel's name
 
@@ -142,7 +149,7 @@ class Library:
         return self._into(a, in_new, -a.values, -a.noise)
 
     def multiply_plain(self, a: Numbers, b: Numbers, in_new: bool = False) -> Numbers:
-        self._count("multiply plain", a.level)
+        self._count("multiply constant" if b.whole else "multiply plain", a.level)
         return self._product(a, b, in_new)
 
     def multiply(self, a: Numbers, b: Numbers, in_new: bool = False) -> Numbers:
@@ -207,10 +214,10 @@ class Library:
             return np.roll(values, -steps)
         return np.roll(values.reshape(2, -1), -steps, axis=1).reshape(-1)
 
-    def _encoding(self, values: np.ndarray, scale: float) -> np.ndarray | float:
+    def _encoding(self, values: np.ndarray, scale: float, whole: bool) -> np.ndarray | float:
         """Coefficients are rounded: one where all slots are alike, else all."""
         first = float(values[0])
-        if np.all(values == first):
+        if whole:
             return round(first * scale) / scale - first
         floating = _FLOATING * float(np.abs(values).max())
         return self._random.normal(0.0, math.hypot(math.sqrt(self._n / 24) / scale, floating), self._slots)
@@ -237,6 +244,10 @@ class Library:
             errors = self._random.normal(0.0, math.sqrt(self._n * _ERROR / 2), (len(self._primes), self._slots))
             self._means[key] = np.cumsum(errors * self._primes[:, None], axis=0) / self._near_one
         return self._means[key]
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.all(values == values[0]))
 
 
 def _distance_to_one(degree: int, slots: int) -> np.ndarray:
