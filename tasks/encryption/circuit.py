@@ -104,7 +104,7 @@ class Circuit(ABC):
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         """Of one term: what is kept as it is, and what is summed over terms."""
 
-    def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:
+    def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:  # noqa: ARG002 - some need it
         """What is made of the sums."""
         return totals
 
@@ -164,5 +164,3 @@ def power_of_two(at_least: int) -> int:
 def ceil_div(a: int, b: int) -> int:
     """a / b, rounded up."""
     return -(-a // b)
-
-

@@ -6,10 +6,11 @@ import itertools
 
 import numpy as np
 from scipy.ndimage import map_coordinates
+from typing_extensions import override
 
 from tasks.common.errors import ParametersError
-from tasks.encryption.circuit import Circuit, Data, Kit, ceil_div
 from tasks.encryption.ciphertext import Encrypted
+from tasks.encryption.circuit import Circuit, Data, Kit, ceil_div
 from tasks.encryption.problem import Problem
 
 _SLAB = 8  # slices that share their neighbours
@@ -39,12 +40,15 @@ class Zoom(Circuit):
         fractions = np.arange(problem.factor) / problem.factor
         self.phases = list(itertools.product([0.0] if self.flat else fractions, fractions, fractions))
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         return {"x": self.values(random, (self.slab + (not self.flat), self.height, self.width))}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         return [(self.filled(slice_), self.bound) for slice_ in data["x"]]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         steps = (0, 1, self.width, self.width + 1)
         turned = [[x if not step else x.rotate(step) for step in steps] for x in inputs]
@@ -57,10 +61,12 @@ class Zoom(Circuit):
                 made.append(kit.weighted(voxels, factors))
         return made, []
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         grids = np.array([slots[: self.height * self.width].reshape(self.height, self.width) for slots in kept[0]])
         return grids[:, :-1, :-1] * self.unit
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         places = np.mgrid[: self.slab, : self.height - 1, : self.width - 1].astype(float)
         phases = [
@@ -72,8 +78,8 @@ class Zoom(Circuit):
 def _corners(phase: tuple[float, float, float]) -> list[tuple[int, int, int, float]]:
     """The voxels around a place with their weights, without those of weight zero."""
     found = []
-    for corner in itertools.product((0, 1), repeat=3):
-        weight = float(np.prod([f if far else 1 - f for f, far in zip(phase, corner, strict=True)]))
+    for z, y, x in itertools.product((0, 1), repeat=3):
+        weight = float(np.prod([f if far else 1 - f for f, far in zip(phase, (z, y, x), strict=True)]))
         if weight > 0:
-            found.append((*corner, weight))
+            found.append((z, y, x, weight))
     return found

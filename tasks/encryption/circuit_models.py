@@ -5,13 +5,15 @@ Matrices by diagonals with baby and giant steps: Halevi, Shoup, Algorithms in HE
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Hashable
 
 import numpy as np
+from typing_extensions import override
 
-from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
 from tasks.encryption.ciphertext import Encrypted
+from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
 from tasks.encryption.problem import Model, Operation, Problem
 
 _BLOCK = 32  # features whose products are summed before they are rescaled once
@@ -30,7 +32,7 @@ class _Weighted(Circuit):
         self.scale = 1.0 if integers else problem.weights
         self.weights = self.uniform(random, self.features, problem.weights) / self.scale
         without = self.lookup or problem.operation in {Operation.COX, Operation.POLYGENIC_SCORE}
-        self.intercept = 0 if without else self.uniform(random, 1, problem.weights)[0]
+        self.intercept: float = 0 if without else self.uniform(random, 1, problem.weights)[0]
         if integers:
             self.weights = self.weights.astype(np.int64)
 
@@ -64,12 +66,10 @@ class _Weighted(Circuit):
     def _scores(self, slots: np.ndarray) -> np.ndarray:
         return slots if self.integers else slots * (self.unit * self.scale)
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         weights = self.weights * self.scale if not self.integers else self.weights
-        total = 0
-        for part in data:
-            total = total + part["x"] @ weights[part["columns"]]
-        return np.asarray(total + self.intercept)
+        return np.asarray(sum(part["x"] @ weights[part["columns"]] for part in data) + self.intercept)
 
 
 class WeightedColumns(_Weighted):
@@ -82,14 +82,17 @@ class WeightedColumns(_Weighted):
         self.groups = ceil_div(problem.rows, slots)
         self.terms = ceil_div(self.features, _BLOCK)
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         columns = np.arange(term * _BLOCK, min(self.features, (term + 1) * _BLOCK))
         rows = min(self.slots, self.problem.rows - group * self.slots)
         return {"x": self._rows(random, rows, columns.size), "columns": columns}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         return [(self.filled(column), self.bound) for column in data["x"].T]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         numbers = range(term * _BLOCK, term * _BLOCK + len(inputs))
         if self.problem.model is Model.ENCRYPTED:
@@ -99,12 +102,15 @@ class WeightedColumns(_Weighted):
         factors = [kit.factor(x, i, self.weights[i]) for i, x in zip(numbers, inputs, strict=True)]
         return [], [kit.weighted(inputs, factors)]
 
+    @override
     def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:
         return [self._shifted(kit, total) for total in totals]
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         return self._scores(finished[0])
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         found = np.full(self.slots, self.intercept, dtype=np.int64 if self.integers else np.float64)
         scores = super().plainly(data)
@@ -124,6 +130,7 @@ class WeightedRows(_Weighted):
         self.groups = ceil_div(problem.rows, self.together)
         self.terms = ceil_div(self.features, self.width)
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         columns = np.arange(term * self.width, min(self.features, (term + 1) * self.width))
         rows = min(self.together, self.problem.rows - group * self.together)
@@ -132,12 +139,14 @@ class WeightedRows(_Weighted):
         asked = np.random.default_rng(group).integers(0, self.features, rows)
         return {"x": (columns[None, :] == asked[:, None]).astype(np.int64), "columns": columns}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         rows, columns = data["x"].shape
         laid = np.zeros((rows, self.width), dtype=data["x"].dtype)
         laid[:, :columns] = data["x"]
         return [(self.filled(laid), self.bound)]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         own = np.zeros(self.width, dtype=self.weights.dtype)
         mine = self.weights[term * self.width : (term + 1) * self.width]
@@ -147,12 +156,15 @@ class WeightedRows(_Weighted):
             return [], [inputs[0] * kit.own(term, laid, self.problem.weights / self.scale)]
         return [], [kit.weighted(inputs, [kit.factor(inputs[0], term, laid)])]
 
+    @override
     def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:
         return [self._shifted(kit, kit.total(total, self.width)) for total in totals]
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         return self._scores(finished[0][:: self.width])
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         found = np.full(self.together, self.intercept, dtype=np.int64 if self.integers else np.float64)
         scores = super().plainly(data)
@@ -214,29 +226,34 @@ class MatrixVector(Circuit):
         made = self.uniform(random, (rows, columns), self.problem.weights) / self.scale
         return made.astype(np.int64) if self.integers else made
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         self._group = group
         columns = min(self.block, self.problem.features - term * self.block)
         place = np.array([group % self.bands, term])
         return {"x": self.values(np.random.default_rng([group // self.bands, term]), columns), "place": place}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         period = np.zeros(power_of_two(data["x"].size), dtype=data["x"].dtype)
         period[: data["x"].size] = data["x"]
         return [(self.filled(np.tile(period, self.slots // period.size)), self.bound)]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         place = (self._group % self.bands, term)
         if place not in self._blocks:
             self._blocks[place] = Diagonals(self._matrix(*place), place)
         return [], [self._blocks[place].times(kit, inputs[0])]
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         assert self.problem.outputs is not None
         band = self._group % self.bands
         outputs = min(self.block, self.problem.outputs - band * self.block)
         return finished[0][:outputs] * self.unit * self.scale if not self.integers else finished[0][:outputs]
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         total: np.ndarray | int = 0
         for part in data:
@@ -261,18 +278,23 @@ class Polynomial(Circuit):
         self.scale = 1.0 if integers else float(np.abs(scaled).max())
         self.scaled = self.coefficients if integers else scaled / self.scale
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         return {"x": self.values(random, min(self.slots, self.problem.rows - group * self.slots))}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         return [(self.filled(data["x"]), self.bound)]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         return [], [evaluated(kit, inputs[0], self.scaled, "polynomial")]
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         return finished[0] * self.scale if not self.integers else finished[0]
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         x = np.zeros(self.slots, dtype=data[0]["x"].dtype)
         x[: data[0]["x"].size] = data[0]["x"]
@@ -290,20 +312,23 @@ class Network(Circuit):
         self.groups = ceil_div(problem.rows, slots)
         sizes = (problem.features, *problem.layers)
         random = np.random.default_rng(4)
-        self.matrices = [self.uniform(random, (b, a), problem.weights) for a, b in zip(sizes, sizes[1:], strict=False)]
+        self.matrices = [self.uniform(random, (b, a), problem.weights) for a, b in itertools.pairwise(sizes)]
         self.biases = [self.uniform(random, b, problem.weights) for b in problem.layers]
         # Of the activation: half of the value and powers that fall off; the square alone is degree 2.
         self.activation = np.array([0, 0, 1.0] if problem.activation == 2 else _falling(problem.activation))
         of_activation = 1 if problem.activation == 2 else math.ceil(math.log2(problem.activation)) + 1
         self.depth = len(sizes) - 1 + (len(sizes) - 2) * of_activation
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         rows = min(self.slots, self.problem.rows - group * self.slots)
         return {"x": self.values(random, (rows, self.problem.features))}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         return [(self.filled(column), self.bound) for column in data["x"].T]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         units = inputs
         for number, (matrix, biases) in enumerate(zip(self.matrices, self.biases, strict=True)):
@@ -319,9 +344,11 @@ class Network(Circuit):
     def _active(self, kit: Kit, unit: Encrypted) -> Encrypted:
         return unit * unit if self.activation.size == 3 else evaluated(kit, unit, self.activation, "activation")
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         return np.array(finished)
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         x = np.zeros((self.problem.features, self.slots), dtype=data[0]["x"].dtype)
         x[:, : len(data[0]["x"])] = data[0]["x"].T
@@ -339,14 +366,17 @@ class PackedNetwork(Network):
         own = [matrix * (self.unit if number == 0 else 1) for number, matrix in enumerate(self.matrices)]
         self.diagonals = [Diagonals(matrix, ("layer", number)) for number, matrix in enumerate(own)]
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         return {"x": self.values(random, (1, self.problem.features))}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         period = np.zeros(power_of_two(self.problem.features), dtype=data["x"].dtype)
         period[: self.problem.features] = data["x"][0]
         return [(self.filled(np.tile(period, self.slots // period.size)), self.bound)]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         units = inputs[0]
         for number, (diagonals, biases) in enumerate(zip(self.diagonals, self.biases, strict=True)):
@@ -357,9 +387,11 @@ class PackedNetwork(Network):
             units = kit.plus(diagonals.times(kit, units), np.tile(laid, self.slots // laid.size))
         return [], [units]
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         return finished[0][: self.biases[-1].size]
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         return _applied(self.matrices, self.biases, self.activation, data[0]["x"].T, self.integers)[:, 0]
 

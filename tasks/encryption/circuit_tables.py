@@ -6,9 +6,10 @@ Rows lie in the slots, one ciphertext for each column of so many rows.
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
-from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
 from tasks.encryption.ciphertext import Encrypted
+from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
 from tasks.encryption.problem import Operation, Problem
 
 
@@ -25,26 +26,32 @@ class ColumnTotals(Circuit):
         self.terms = ceil_div(problem.rows, slots)
         self.count = power_of_two(min(problem.rows, self.row))
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         rows = min(self.slots, self.problem.rows - term * self.slots)
         if self.problem.operation is Operation.HISTOGRAM:
             return {"x": (random.integers(0, self.groups, rows) == group).astype(np.int64)}
         return {"x": self.values(random, rows)}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         return [(self.filled(data["x"]), self.bound)]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         return [], [*inputs, *(x * x for x in inputs)] if self.squares else inputs
 
+    @override
     def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:
         return [kit.total(total, self.count) for total in totals]
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         # Integers lie in two rows, whose totals the owner adds.
         firsts = np.array([slots[0] + (slots[self.row] if self.integers else 0) for slots in finished])
         return self._statistic(firsts * np.array([self.unit, self.unit**2])[: firsts.size])
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         x = np.concatenate([part["x"] for part in data])
         return self._statistic(np.array([x.sum(), (x**2).sum()])[: 2 if self.squares else 1])
@@ -70,18 +77,23 @@ class Aggregation(Circuit):
         super().__init__(problem, slots, integers)
         self.groups, self.terms = ceil_div(problem.features, slots), problem.parties
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         return {"x": self.values(random, min(self.slots, self.problem.features - group * self.slots))}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         return [(self.filled(data["x"]), self.bound)]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         return [], inputs
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         return finished[0] * self.unit
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         total = np.zeros(self.slots, dtype=np.int64 if self.integers else np.float64)
         for part in data:
@@ -108,6 +120,7 @@ class KMeansStep(Circuit):
         if integers:
             self.centroids = self.centroids.astype(np.int64)
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         rows = min(self.slots, self.problem.rows - term * self.slots)
         return {
@@ -115,12 +128,14 @@ class KMeansStep(Circuit):
             "assigned": random.integers(0, self.clusters, rows),
         }
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         columns = [(self.filled(column), self.bound) for column in data["x"].T]
         chosen = np.zeros((self.clusters, self.slots), dtype=np.int64 if self.integers else np.float64)
         chosen[data["assigned"], np.arange(data["assigned"].size)] = 1
         return columns + [(row, 1.0) for row in chosen]
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         columns, chosen = inputs[: self.problem.features], inputs[self.problem.features :]
         distances = []
@@ -129,15 +144,18 @@ class KMeansStep(Circuit):
             distances.append(kit.plus(kit.weighted(columns, factors), (centroid**2).sum()))
         return distances, [*chosen, *(c * x for c in chosen for x in columns)]
 
+    @override
     def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:
         return [kit.total(total, self.count) for total in totals]
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         distances = np.concatenate([np.array(part) for part in kept], axis=1) * self.unit**2
         sums = np.array([slots[0] + (slots[self.row] if self.integers else 0) for slots in finished], dtype=float)
         sums[self.clusters :] *= self.unit
         return np.concatenate([distances.reshape(-1), sums])
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         centroids = self.centroids * self.unit
         padded = [np.vstack([part["x"], np.zeros((self.slots - len(part["x"]), part["x"].shape[1]))]) for part in data]
@@ -167,11 +185,13 @@ class Training(Circuit):
         self.depth = 1 + 4 * (self.iterations - 1)
         self.step = problem.rate / problem.rows * self.unit
 
+    @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:
         x = self.values(random, (self.problem.rows, self.problem.features))
         effects = random.normal(0, 1, self.problem.features)
         return {"x": x, "y": (x @ effects + random.logistic(size=len(x)) > 0).astype(float)}
 
+    @override
     def pack(self, data: Data) -> list[tuple[np.ndarray, float]]:
         made = []
         for start in range(0, self.problem.rows, self.slots):
@@ -182,6 +202,7 @@ class Training(Circuit):
             made.append((labels, 0.5 * self.step))
         return made
 
+    @override
     def part(self, kit: Kit, term: int, inputs: list[Encrypted]) -> tuple[list[Encrypted], list[Encrypted]]:
         width = self.problem.features + 1
         chunks = [inputs[start : start + width] for start in range(0, len(inputs), width)]
@@ -203,13 +224,17 @@ class Training(Circuit):
         cube = square * slope
         return kit.scaled(z, "linear", -self.linear * self.step, cube.scale) + cube
 
+    @override
     def read(self, kept: list[list[np.ndarray]], finished: list[np.ndarray]) -> np.ndarray:
         return np.array([slots[0] for slots in finished]) / self.unit
 
+    @override
     def plainly(self, data: list[Data]) -> np.ndarray:
         x, y = data[0]["x"], data[0]["y"]
         weights = np.zeros(x.shape[1])
         for _ in range(self.iterations):
             z = x @ weights
-            weights = weights + self.problem.rate / self.problem.rows * x.T @ (y - 0.5 - self.linear * z - self.cubic * z**3)
+            weights = weights + self.problem.rate / self.problem.rows * x.T @ (
+                y - 0.5 - self.linear * z - self.cubic * z**3
+            )
         return weights

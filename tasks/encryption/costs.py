@@ -107,10 +107,9 @@ def _identity() -> str:
 # What operations consist of: transforms, and passes over the coefficients of one prime in units of a butterfly.
 
 
-def _switching(scheme: Scheme, primes: int) -> tuple[float, float]:
-    own = 0 if scheme is Scheme.BFV else primes
-    transforms = primes * (primes + 1) + 2 + (2 * primes if scheme is not Scheme.BFV else 2 * primes)
-    return transforms + (0 if scheme is Scheme.BFV else own - primes), 4 * primes * (primes + 1) + 6 * primes
+def _switching(_: Scheme, primes: int) -> tuple[float, float]:
+    # Digits in every prime, then down again by the last one, in both parts of the ciphertext.
+    return primes * (primes + 1) + 2 * (primes + 1), 4 * primes * (primes + 1) + 6 * primes
 
 
 def _multiplying(scheme: Scheme, primes: int) -> tuple[float, float]:
@@ -181,8 +180,8 @@ def _measure(parameters: Parameters) -> dict[str, tuple[float, int]]:
 
 def _calls(owner: Session, evaluator: Session, primes: int) -> dict[str, Callable[[], object]]:
     module = approximate if owner.approximate else exact
-    values = np.arange(owner.slots) % 7 - 3
-    values = values * 0.1 if owner.approximate else values
+    integers = np.arange(owner.slots) % 7 - 3
+    values: np.ndarray = integers * 0.1 if owner.approximate else integers
     sealed: Encrypted = module.encrypt(owner, values)
     x = type(sealed)(
         evaluator, sealed.native, level=0, scale=sealed.scale, bound=sealed.bound, error=sealed.error,
@@ -190,7 +189,7 @@ def _calls(owner: Session, evaluator: Session, primes: int) -> dict[str, Callabl
     )  # fmt: skip
     calls: dict[str, Callable[[], object]] = {
         "encrypt": lambda: module.encrypt(owner, values),
-        "decrypt": lambda: module.decrypt(sealed),  # type: ignore[arg-type]
+        "decrypt": lambda: module.decrypt(sealed),
         "add": lambda: x + x,
         "rotate": lambda: x.rotate(1),
     }

@@ -4,9 +4,9 @@ It stands in for the native library below the guarded ciphertexts, so that the g
 before any key is made. Each ciphertext carries the numbers that it would hold and, for CKKS, a draw of the noise that
 it would have; each operation adds the noise that theory gives it and is counted by name and number of primes.
 
-The noise is that of `noise.py`, drawn instead of bounded: rounding is uniform, times a secret that is the same at a slot
-in every operation; digits of a key switch lie between 0 and their prime, so that their mean makes an error that is the
-same each time a key is used, and largest at the slots next to 1. Sources: as there.
+The noise is that of `noise.py`, drawn instead of bounded: rounding is uniform, times a secret that is the same at a
+slot in every operation; digits of a key switch lie between 0 and their prime, so that their mean makes an error that is
+the same each time a key is used, and largest at the slots next to 1. Sources: as there.
 """
 
 from __future__ import annotations
@@ -50,18 +50,34 @@ class AnySteps(frozenset[int]):
 class Numbers:
     """What stands in for a native ciphertext or plaintext: values of all slots, and noise in the same unit.
 
-    whole: whether a plaintext's slots are all alike, which makes it a polynomial of one coefficient.
+    whole: whether a plaintext's slots are all alike, which makes it a polynomial of one coefficient. plain: the plain
+    modulus of integers.
     """
 
-    __slots__ = ("level", "noise", "scale", "values", "whole")
+    __slots__ = ("level", "noise", "plain", "scale", "values", "whole")
 
     def __init__(
-        self, values: np.ndarray, noise: np.ndarray | float, level: int, scale: float, whole: bool = False
-    ) -> None:
-        self.values, self.noise, self.level, self.scale, self.whole = values, noise, level, scale, whole
+        self, values: np.ndarray, noise: np.ndarray | float, level: int, scale: float, whole: bool = False,
+        plain: int = 0,
+    ) -> None:  # fmt: skip
+        self.values, self.noise, self.level, self.scale = values, noise, level, scale
+        self.whole, self.plain = whole, plain
 
     def copy(self) -> Numbers:
-        return Numbers(self.values, self.noise, self.level, self.scale, self.whole)
+        return Numbers(self.values, self.noise, self.level, self.scale, self.whole, self.plain)
+
+    def set_scale(self, scale: float) -> None:
+        """Another scale, of which floating point made a last bit different."""
+        self.scale = scale
+
+    def to_bytes(self) -> bytes:
+        """Coefficients of a plaintext of integers, as its bytes would end: one, or as many as slots, like random."""
+        coefficients = np.zeros(self.values.size, dtype=np.uint64)
+        if self.whole:
+            coefficients[0] = int(self.values[0]) % self.plain
+        else:
+            coefficients[:] = np.random.default_rng(0).integers(0, self.plain, self.values.size, dtype=np.uint64)
+        return coefficients.tobytes()
 
 
 def session(parameters: Parameters, seed: int = 0) -> Session:
@@ -77,6 +93,7 @@ class Library:
         *data, special = (float(prime) for prime in parameters.primes)
         self._primes, self._special = np.array(data), special
         self._n, self._slots = parameters.degree, parameters.slots
+        self._plain = parameters.plain_modulus
         self._noisy = parameters.scheme is Scheme.CKKS
         self._random = generator(seed, f"rehearsal {parameters.fingerprint}")
         # Of the secret at each slot, as a share of its mean square.
@@ -109,7 +126,7 @@ class Library:
 
     decryptInt = decryptBGV = decryptFrac  # noqa: N815 - Pyfhel's name
 
-    def noise_level(self, ciphertext: Numbers) -> int:
+    def noise_level(self, _: Numbers) -> int:
         """The guard has seen to it that some is left."""
         return 1
 
@@ -124,7 +141,7 @@ class Library:
     def encodeInt(self, slots: np.ndarray) -> Numbers:  # noqa: N802 - Pyfhel's name
         self._count("encode", 0)
         values = self._filled(slots)
-        return Numbers(values, 0.0, 0, 1.0, _whole(values))
+        return Numbers(values, 0.0, 0, 1.0, _whole(values), self._plain)
 
     encodeBGV = encodeInt  # noqa: N815 - Pyfhel's name
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from typing_extensions import override
 
 from tasks.common.seeds import generator
 from tasks.encryption import approximate, envelope, exact
-from tasks.encryption.circuit import Circuit, Data, Kit
 from tasks.encryption.ciphertext import Encrypted
+from tasks.encryption.circuit import Circuit, Data, Kit
 from tasks.encryption.rehearsal import Counts, Numbers, rehearsing
 from tasks.encryption.session import Session
 
@@ -64,15 +64,15 @@ class Trial(Generic[Effort]):
         """The typical largest error: root of the mean square over groups."""
         return float(np.sqrt(np.mean(np.square(self.errors))))
 
-    def whole(self, circuit: Circuit, stage: Stage, seconds: Callable[[Any], float]) -> float:
-        """What a stage takes for all groups and terms of the circuit, from those that were done."""
+    def scaled(self, stage: Stage, seconds: Callable[[Any], float], groups: int, terms: int) -> float:
+        """What a stage takes for so many groups and terms, from those that were done."""
         if stage in {Stage.ENCRYPT, Stage.PART, Stage.DECRYPT_KEPT}:
-            times = circuit.terms / self.terms
+            times = terms / self.terms
         else:
-            times = (circuit.terms - 1) / max(1, self.terms - 1) if stage is Stage.ADD else 1.0
+            times = (terms - 1) / max(1, self.terms - 1) if stage is Stage.ADD else 1.0
         once = seconds(self.first[stage]) if stage in self.first else 0.0
         again = seconds(self.others[stage]) / (self.groups - 1) if stage in self.others else 0.0
-        return times * (once + again * (circuit.groups - 1))
+        return times * (once + again * (groups - 1))
 
 
 class Site(ABC, Generic[Effort]):
@@ -130,14 +130,17 @@ class Rehearsed(Site[Counts]):
         super().__init__(session, session)
         self._data = len(session.parameters.moduli_bits) - 1
 
+    @override
     def deliver(self, to: Session, ciphertexts: list[Encrypted]) -> tuple[list[Encrypted], int]:
         degree = self.owner.parameters.degree
         return ciphertexts, sum(16 * degree * (self._data - c.level) for c in ciphertexts)
 
+    @override
     def taken(self) -> Counts:
         counts: Counts = rehearsing(self.owner).taken()
         return counts
 
+    @override
     def more(self, totals: list[Encrypted], terms: int) -> list[Encrypted]:
         random = np.random.default_rng(terms)
         made = []
@@ -153,17 +156,21 @@ class Real(Site[float]):
 
     _last = 0.0
 
+    @override
     def deliver(self, to: Session, ciphertexts: list[Encrypted]) -> tuple[list[Encrypted], int]:
         packed = [envelope.pack(ciphertext) for ciphertext in ciphertexts]
         return [envelope.unpack(to, content) for content in packed], sum(map(len, packed))
 
+    @override
     def taken(self) -> float:
         now = time.process_time()
         done, self._last = now - self._last, now
         return done
 
 
-def run(circuit: Circuit, site: Site[Effort], *, groups: int, terms: int, seed: int = 0, whole: bool = False) -> Trial[Effort]:
+def run(
+    circuit: Circuit, site: Site[Effort], *, groups: int, terms: int, seed: int = 0, whole: bool = False
+) -> Trial[Effort]:
     """Carry a circuit out on random data and compare with the plain result.
 
     groups, terms: how many of the circuit's are done. whole: whether the noise of the terms that are left out is put
