@@ -38,15 +38,15 @@ def advise(problem: Problem, *, verify: bool = True) -> Advice:
         return _on_comparisons(problem)
     try:
         planned = _planned(problem)
-    except plans.TooDeep as refusal:
+    except plans.TooDeep as too_deep:
         return Advice(
             problem=problem, verdict=Verdict.MPC, alternatives=_table(problem, None, []),
-            why=(f"no homomorphic scheme here is deep enough: {refusal}", *_mpc_instead(problem)),
+            why=(f"no homomorphic scheme here is deep enough: {too_deep}", *_mpc_instead(problem)),
         )  # fmt: skip
     best, *others = planned
-    if (refusal := _misses_deadline(problem, best)) is not None:
+    if (too_slow := _misses_deadline(problem, best)) is not None:
         return Advice(
-            problem=problem, verdict=Verdict.MPC, why=(refusal, *_mpc_instead(problem)),
+            problem=problem, verdict=Verdict.MPC, why=(too_slow, *_mpc_instead(problem)),
             alternatives=_table(problem, None, planned),
         )  # fmt: skip
     checked = None
@@ -104,9 +104,9 @@ def _another_tool(problem: Problem) -> tuple[Verdict, tuple[str, ...]] | None:
 def _without_holder(problem: Problem) -> tuple[str, ...]:
     owners = f"{problem.parties:,} owners" if problem.parties > 1 else "one owner"
     sums = (
-        "For sums, masks that cancel out (secure aggregation) are enough: one message of each party, no homomorphic key."
+        "For sums, masks that cancel out (secure aggregation) are enough: one message of each party, no such key."
         if problem.operation in _SUMS
-        else "Secret sharing among three servers or parties computes it without any key (tasks/mpc)."
+        else "Secret sharing among three servers or parties computes it without any key."
     )
     return (
         f"nobody may hold the secret key alone, and there are {owners}: SEAL has no keys that several hold together.",
@@ -118,7 +118,7 @@ def _without_holder(problem: Problem) -> tuple[str, ...]:
 def _mpc_instead(problem: Problem) -> tuple[str, ...]:
     interactive = problem.operation in {Operation.TRAINING, Operation.KMEANS_STEP}
     return (
-        "Secret sharing (tasks/mpc) has no limit of depth: a product costs a message between the parties, not noise.",
+        "Secret sharing has no limit of depth: a product costs a message between the parties, not noise.",
         "It needs two or three servers that do not collude, and a fast network between them"
         + (", which training needs for each step." if interactive else "."),
     )
@@ -154,8 +154,8 @@ def _on_comparisons(problem: Problem) -> Advice:
         problem=problem, verdict=Verdict.ENCRYPTION, plan=plan, alternatives=_table(problem, plan, []),
         why=(
             f"{number:,} comparisons of {problem.bits} bits are few enough for TFHE, which looks them up in tables.",
-            "Time and sizes are estimates from theory; Concrete chooses the parameters when it compiles, at 128 bits of "
-            "security, and no dry run was done here.",
+            "Time and sizes are estimates from theory; Concrete chooses the parameters when it compiles, at 128 bits "
+            "of security, and no dry run was done here.",
         ),
     )  # fmt: skip
 
@@ -169,8 +169,8 @@ def _why(problem: Problem, plan: Plan) -> tuple[str, ...]:
     bits = sum(parameters.moduli_bits)
     told = [_of_scheme(problem, plan)]
     told.append(
-        f"A modulus of {bits} bits in a ring of degree {parameters.degree:,} has {parameters.security} bits of security "
-        f"by the tables of HomomorphicEncryption.org ({_room(plan)} bits allowed)."
+        f"A modulus of {bits} bits in a ring of degree {parameters.degree:,} has {parameters.security} bits of "
+        f"security by the tables of HomomorphicEncryption.org ({_room(plan)} bits allowed)."
     )
     if plan.depth:
         products = "One product needs" if plan.depth == 1 else f"{plan.depth} products one after another need"
@@ -195,8 +195,8 @@ def _why(problem: Problem, plan: Plan) -> tuple[str, ...]:
 def _of_scheme(problem: Problem, plan: Plan) -> str:
     if plan.scheme == Scheme.CKKS:
         return (
-            f"Numbers with an error of {problem.wanted:g} are what CKKS computes with; {plan.error:.2g} is expected, at a "
-            f"scale of {plan.parameters.scale_bits if plan.parameters else 0} bits."
+            f"Numbers with an error of {problem.wanted:g} are what CKKS computes with; {plan.error:.2g} is expected, "
+            f"at a scale of {plan.parameters.scale_bits if plan.parameters else 0} bits."
         )
     name = plan.scheme.upper()
     reason = "cheaper products of ciphertexts" if plan.scheme == Scheme.BGV else "no levels to follow"
@@ -230,7 +230,8 @@ def _table(problem: Problem, best: Plan | None, others: list[Plan]) -> tuple[Alt
     return (
         *rows,
         Alternative(
-            name="multi-party computation", here=True, get="tasks/mpc",
+            name="multi-party computation", here=libraries.has("tasks.mpc") or libraries.has("mpyc"),
+            get="`pip install mpyc`, or MP-SPDZ from source",
             loses="needs servers that do not collude and a network between them; no party can be offline",
         ),
         Alternative(
@@ -274,5 +275,5 @@ def _words(problem: Problem, scheme: str) -> Alternative:
         loses = "exactness: results are off by an error and have to be rounded, which no bound proves right"
     else:
         digits = math.ceil(math.log2(2 * problem.range / problem.wanted))
-        loses = f"range: numbers would have to be integers of {digits} bits, and each product doubles that, with no rescaling"
+        loses = f"range: numbers would have to be integers of {digits} bits, which each product doubles for good"
     return Alternative(name=f"{scheme} through Pyfhel", here=known.here, get=known.get, loses=loses)

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from tasks.encryption.circuit import Circuit
 from tasks.encryption.circuit_images import Zoom
-from tasks.encryption.circuit_models import (
-    MatrixVector,
-    Network,
-    PackedNetwork,
-    Polynomial,
-    WeightedColumns,
-    WeightedRows,
-)
+from tasks.encryption.circuit_models import MatrixVector, WeightedColumns, WeightedRows
+from tasks.encryption.circuit_networks import Network, PackedNetwork, Polynomial
 from tasks.encryption.circuit_tables import Aggregation, ColumnTotals, KMeansStep, Training
 from tasks.encryption.problem import Operation
 

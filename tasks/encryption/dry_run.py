@@ -33,9 +33,7 @@ def check(problem: Problem, plan: Plan, machine: Machine) -> DryRun:
         done, making = measured(plan, circuit, groups=groups, terms=terms)
         capped = plans.rehearsed(plan.parameters, circuit, whole=False)
     except WouldBeWrong as refusal:
-        raise ParametersError(
-            f"the recommendation does not hold: in the dry run the guard refuses ({refusal})"
-        ) from None
+        raise ParametersError(f"the recommendation does not hold: the guard refuses in it ({refusal})") from None
     # What is left out adds to the error as theory says.
     grown = plan.error / capped.error if capped.error > 0 else 1.0
     found = DryRun(

@@ -101,14 +101,19 @@ def environments() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "secured" / "peers"
 
 
+def has(module: str) -> bool:
+    """Whether this Python can import a module, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def _as_module(module: str) -> str | None:
     if not module:
         return None
     top = module.split(".", 1)[0]
-    try:
-        if importlib.util.find_spec(module) is None:
-            return None
-    except (ImportError, ValueError):
+    if not has(module):
         return None
     try:
         return f"{top} {importlib.metadata.version(_distribution(top))}"
