@@ -129,7 +129,9 @@ def priced(found: Found, machine: Machine, groups: int | None = None, terms: int
     products = any(name == "multiply" for name, _ in _all(trial.first))
     switching_keys = len(found.rotations) + products
     coefficients = 8 * parameters.degree
-    keys = switching_keys * 2 * primes * (primes + 1) * coefficients + 2 * (primes + 1) * coefficients
+    # SEAL also writes a table with a place for every possible rotation.
+    table = coefficients if found.rotations else 0
+    keys = switching_keys * 2 * primes * (primes + 1) * coefficients + 2 * (primes + 1) * coefficients + table
     factors = sum(times for (name, _), times in _all(trial.first).items() if name == "encode") * terms / trial.terms
     per_factor = coefficients * (primes if parameters.scheme is Scheme.CKKS else 1)
     return Plan(

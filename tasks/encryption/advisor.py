@@ -93,7 +93,7 @@ def _another_tool(problem: Problem) -> tuple[Verdict, tuple[str, ...]] | None:
         )
     if problem.key is KeyHolder.NOBODY:
         return Verdict.MPC, _without_holder(problem)
-    if problem.model is Model.PUBLIC and problem.parties == 1 and "model" in problem.model_fields_set:
+    if problem.model is Model.PUBLIC and problem.parties == 1:
         return Verdict.AT_HOME, (
             "everybody may know the model and the data have one owner, who can apply it in plaintext.",
             "That is exact and some thousand times cheaper than the same on ciphertexts.",

@@ -20,6 +20,7 @@ from tasks.encryption.problem import Problem
 from tasks.encryption.session import Session
 
 Data = dict[str, np.ndarray]
+Factor = tuple[Hashable, np.ndarray | float]  # a name, by which it is encoded once, and values
 Encrypt = Callable[[np.ndarray, float], Encrypted]
 
 
@@ -46,12 +47,15 @@ class Kit:
             self._encrypted[name] = self.encrypt(self._typed(values), bound)
         return self._encrypted[name]
 
-    def weighted(self, ciphertexts: Sequence[Encrypted], factors: Sequence[Encoded]) -> Encrypted:
+    def weighted(self, ciphertexts: Sequence[Encrypted], factors: Sequence[Factor]) -> Encrypted:
         """A sum of products with plaintexts; those of zeros are left out."""
-        pairs = [(c, f) for c, f in zip(ciphertexts, factors, strict=True) if f.bound > 0]
-        if not self.integers:
-            return approximate.dot((c for c, _ in pairs), (f for _, f in pairs))  # type: ignore[misc]
-        return added(c * f for c, f in pairs)
+        used = [(c, name, values) for c, (name, values) in zip(ciphertexts, factors, strict=True) if np.any(values)]
+        if self.integers:
+            return added(self._times(*each) for each in used)
+        return approximate.dot(
+            (c for c, _, _ in used),  # type: ignore[misc]
+            [self.factor(*each) for each in used],
+        )
 
     def plus(self, ciphertext: Encrypted, values: np.ndarray | float) -> Encrypted:
         """A sum with a plaintext."""
@@ -67,7 +71,7 @@ class Kit:
     def scaled(self, ciphertext: Encrypted, name: Hashable, value: float, scale: float) -> Encrypted:
         """A product with a number that comes out at a scale, so that sums of different levels need no more."""
         if self.integers:
-            return ciphertext * self.factor(ciphertext, name, value)
+            return self._times(ciphertext, name, value)
         assert isinstance(ciphertext, Approximate)
         key = (name, ciphertext.level, scale)
         if key not in self._kept:
@@ -75,6 +79,12 @@ class Kit:
             self._kept[key] = approximate.encode(self.session, value, ciphertext.level, wanted)
         made = ciphertext.times(self._kept[key]).rescaled()
         return made.like(made.native, bound=made.bound, error=made.error, scale=scale)
+
+    def _times(self, ciphertext: Encrypted, name: Hashable, values: np.ndarray | float) -> Encrypted:
+        """A product with integers. A single one is taken positive: modulo the plain modulus, -1 is large."""
+        if np.ndim(values) == 0 and values < 0:
+            return -(ciphertext * self.factor(ciphertext, name, -values))
+        return ciphertext * self.factor(ciphertext, name, values)
 
     def _typed(self, values: np.ndarray | float) -> np.ndarray:
         return np.asarray(values, dtype=np.int64 if self.integers else np.float64)

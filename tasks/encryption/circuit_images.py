@@ -57,8 +57,7 @@ class Zoom(Circuit):
             for phase in self.phases:
                 corners = _corners(phase)
                 voxels = [turned[z + dz][2 * dy + dx] for dz, dy, dx, _ in corners]
-                factors = [kit.factor(v, w, w) for v, (*_, w) in zip(voxels, corners, strict=True)]
-                made.append(kit.weighted(voxels, factors))
+                made.append(kit.weighted(voxels, [(w, w) for *_, w in corners]))
         return made, []
 
     @override

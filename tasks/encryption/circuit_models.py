@@ -98,8 +98,7 @@ class WeightedColumns(_Weighted):
             bound = self.problem.weights / self.scale
             own = [kit.own(i, np.full(kit.slots, self.weights[i]), bound) for i in numbers]
             return [], [added(x * w for x, w in zip(inputs, own, strict=True))]
-        factors = [kit.factor(x, i, self.weights[i]) for i, x in zip(numbers, inputs, strict=True)]
-        return [], [kit.weighted(inputs, factors)]
+        return [], [kit.weighted(inputs, [(i, self.weights[i]) for i in numbers])]
 
     @override
     def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:
@@ -153,7 +152,7 @@ class WeightedRows(_Weighted):
         laid = np.tile(own, self.together)
         if self.problem.model is Model.ENCRYPTED:
             return [], [inputs[0] * kit.own(term, laid, self.problem.weights / self.scale)]
-        return [], [kit.weighted(inputs, [kit.factor(inputs[0], term, laid)])]
+        return [], [kit.weighted(inputs, [(term, laid)])]
 
     @override
     def finish(self, kit: Kit, totals: list[Encrypted]) -> list[Encrypted]:
@@ -188,10 +187,9 @@ class Diagonals:
         sums = []
         for giant in range(0, self.count, self.baby):
             diagonals = [self._diagonal(kit.slots, giant + step, giant) for step in range(len(turned))]
-            used = [(v, d, step) for step, (v, d) in enumerate(zip(turned, diagonals, strict=True)) if d.any()]
-            if used:
-                factors = [kit.factor(v, (self.name, giant, step), d) for v, d, step in used]
-                part = kit.weighted([v for v, _, _ in used], factors)
+            if any(diagonal.any() for diagonal in diagonals):
+                named = [((self.name, giant, step), diagonal) for step, diagonal in enumerate(diagonals)]
+                part = kit.weighted(turned, named)
                 sums.append(part.rotate(giant) if giant else part)
         return kit.total(added(sums), max(1, self.columns // self.rows), self.rows)
 

@@ -89,8 +89,8 @@ class Network(Circuit):
             if number:
                 units = [self._active(kit, unit) for unit in units]
             units = [
-                kit.plus(kit.weighted(units, [kit.factor(u, (number, o, i), w) for i, (u, w) in pairs(units, row)]), b)
-                for o, (row, b) in enumerate(zip(own, biases, strict=True))
+                kit.plus(kit.weighted(units, [((number, o, i), weight) for i, weight in enumerate(row)]), bias)
+                for o, (row, bias) in enumerate(zip(own, biases, strict=True))
             ]
         return [], units
 
@@ -159,11 +159,6 @@ def evaluated(kit: Kit, x: Encrypted, coefficients: np.ndarray, name: str) -> En
     parts = [kit.scaled(powers[k], (name, k), coefficients[k], kit.session.scale) for k in used]
     total = added(reversed(parts))
     return kit.plus(total, coefficients[0]) if coefficients[0] else total
-
-
-def pairs(units: list[Encrypted], row: np.ndarray) -> list[tuple[int, tuple[Encrypted, float]]]:
-    """Units with their weights, numbered."""
-    return list(enumerate(zip(units, row, strict=True)))
 
 
 def _falling(degree: int) -> list[float]:

@@ -140,7 +140,7 @@ class KMeansStep(Circuit):
         columns, chosen = inputs[: self.problem.features], inputs[self.problem.features :]
         distances = []
         for number, centroid in enumerate(self.centroids):
-            factors = [kit.factor(x, (number, f), -2 * centroid[f]) for f, x in enumerate(columns)]
+            factors = [((number, f), -2 * value) for f, value in enumerate(centroid)]
             distances.append(kit.plus(kit.weighted(columns, factors), (centroid**2).sum()))
         return distances, [*chosen, *(c * x for c in chosen for x in columns)]
 

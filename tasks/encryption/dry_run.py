@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.common.errors import ParametersError, WouldBeWrong
+from tasks.common.errors import KeyRefused, ParametersError, WouldBeWrong
 from tasks.encryption import keys, plans, trial
 from tasks.encryption.advice import DECRYPTING, EVALUATOR, DryRun, Plan, Seconds, priced
 from tasks.encryption.circuit import Circuit
@@ -32,7 +32,7 @@ def check(problem: Problem, plan: Plan, machine: Machine) -> DryRun:
     try:
         done, making = measured(plan, circuit, groups=groups, terms=terms)
         capped = plans.rehearsed(plan.parameters, circuit, whole=False)
-    except WouldBeWrong as refusal:
+    except (WouldBeWrong, KeyRefused) as refusal:
         raise ParametersError(f"the recommendation does not hold: the guard refuses in it ({refusal})") from None
     # What is left out adds to the error as theory says.
     grown = plan.error / capped.error if capped.error > 0 else 1.0

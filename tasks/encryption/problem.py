@@ -144,8 +144,9 @@ class Problem(Value):
 
     @model_validator(mode="after")
     def _whole(self) -> Problem:
-        needed, told = _NEEDED.get(self.operation, ()), self.model_fields_set
-        if missing := [name for name in needed if name not in told]:
+        needed = _NEEDED.get(self.operation, ())
+        told = {name for name in self.model_fields_set if getattr(self, name) != type(self).model_fields[name].default}
+        if missing := [name for name in needed if name not in self.model_fields_set or getattr(self, name) is None]:
             raise ValueError(f"operation names `{self.operation}`, which needs {_listed(missing)}")
         allowed = {*needed, *_ALLOWED.get(self.operation, ())}
         if strange := [name for name in _SIZES if name in told and name not in allowed]:

@@ -11,6 +11,7 @@ the same each time a key is used, and largest at the slots next to 1. Sources: a
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -96,10 +97,10 @@ class Library:
         self._plain = parameters.plain_modulus
         self._noisy = parameters.scheme is Scheme.CKKS
         self._random = generator(seed, f"rehearsal {parameters.fingerprint}")
-        # Of the secret at each slot, as a share of its mean square.
-        self._secret = np.sqrt(self._random.standard_exponential(self._slots)) if self._noisy else None
+        # Variance of rounding at each slot: of both parts, the second times the square of the secret there.
+        secret = _SECRET * self._random.standard_exponential(self._slots)
+        self._rounded = self._n / 24 + self._n**2 / 24 * secret
         self._means: dict[int, np.ndarray] = {}
-        self._near_one = _distance_to_one(self._n, self._slots) if self._noisy else None
         self.counts: Counts = Counter()
 
     def taken(self) -> Counts:
@@ -241,25 +242,27 @@ class Library:
 
     def _rounding(self, scale: float) -> np.ndarray | float:
         """Of both parts of a ciphertext, the second times the secret; real parts of slots."""
-        if self._secret is None:
+        if not self._noisy:
             return 0.0
-        spread = np.sqrt(self._n / 24 + self._n**2 / 24 * _SECRET * self._secret**2)
-        return self._random.standard_normal(self._slots) * spread / scale
+        return self._random.standard_normal(self._slots) * (np.sqrt(self._rounded) / scale)
 
     def _switching(self, key: int, level: int, scale: float) -> np.ndarray | float:
-        if self._secret is None:
+        """Of digits times the errors of a key, of what their mean makes with these, and of rounding."""
+        if not self._noisy:
             return 0.0
-        primes = self._primes[: len(self._primes) - level]
+        primes = self._primes[: len(self._primes) - level] / self._special
         shares = self._random.standard_exponential((len(primes), self._slots))
-        digits = np.sqrt(primes**2 @ shares) * self._random.standard_normal(self._slots)
-        digits *= self._n * math.sqrt(_ERROR / 24)
-        return (digits + self._mean_of(key)[len(primes) - 1]) / self._special / scale + self._rounding(scale)
+        variance = self._n**2 * _ERROR / 24 * (primes**2 @ shares) + self._rounded
+        drawn = self._random.standard_normal(self._slots) * np.sqrt(variance)
+        return (drawn + self._mean_of(key)[len(primes) - 1]) / scale
 
     def _mean_of(self, key: int) -> np.ndarray:
         """What the means of digits make with the errors of a key, for each number of primes."""
         if key not in self._means:
             errors = self._random.normal(0.0, math.sqrt(self._n * _ERROR / 2), (len(self._primes), self._slots))
-            self._means[key] = np.cumsum(errors * self._primes[:, None], axis=0) / self._near_one
+            self._means[key] = np.cumsum(errors * (self._primes / self._special)[:, None], axis=0) / _distance_to_one(
+                self._n, self._slots
+            )
         return self._means[key]
 
 
@@ -267,6 +270,7 @@ def _whole(values: np.ndarray) -> bool:
     return bool(np.all(values == values[0]))
 
 
+@functools.cache
 def _distance_to_one(degree: int, slots: int) -> np.ndarray:
     """|1 - ζ| of the root that each slot of CKKS belongs to: slot j to the 3^j-th power of exp(iπ/degree)."""
     powers = np.fromiter(_powers_of_three(slots, 2 * degree), dtype=np.float64, count=slots)

@@ -2,8 +2,8 @@
 
 A programmable bootstrapping is n external products of (k+1)(l+1) transforms of N/2 complex numbers (Chillotti, Gama,
 Georgieva, Izabachène, J. Cryptology 2020); n, k, l and N are those of tables of 4 bits at 128 bits of security
-(Bergerat and others, J. Cryptology 2023). Encryption and decryption are inner products, which do not count beside that. Concrete
-chooses parameters itself when it compiles; nothing here goes into keys.
+(Bergerat and others, J. Cryptology 2023). Encryption and decryption are inner products, which do not count beside that.
+Concrete chooses parameters itself when it compiles; nothing here goes into keys.
 """
 
 from __future__ import annotations

@@ -90,9 +90,9 @@ class Site(ABC, Generic[Effort]):
     def taken(self) -> Effort:
         """What was done since this was last asked."""
 
-    def more(self, totals: list[Encrypted], terms: int) -> list[Encrypted]:
-        """Totals as if so many further terms of zeros had been added; only a rehearsal can do that."""
-        assert terms == 0, "only a rehearsal can leave terms out and put their noise in"
+    def more(self, totals: list[Encrypted], done: int, left_out: int) -> list[Encrypted]:
+        """Totals of so many terms as if further ones of zeros had been added; only a rehearsal can do that."""
+        assert done and left_out == 0, "only a rehearsal can leave terms out and put their noise in"
         return totals
 
     @contextlib.contextmanager
@@ -141,13 +141,13 @@ class Rehearsed(Site[Counts]):
         return counts
 
     @override
-    def more(self, totals: list[Encrypted], terms: int) -> list[Encrypted]:
-        random = np.random.default_rng(terms)
+    def more(self, totals: list[Encrypted], done: int, left_out: int) -> list[Encrypted]:
+        random, share = np.random.default_rng(left_out), left_out / done
         made = []
-        for total in totals if terms else []:
-            noise = total.native.noise * random.choice([-1.0, 1.0], self.owner.slots) * terms**0.5
+        for total in totals if left_out else []:
+            noise = total.native.noise * random.choice([-1.0, 1.0], self.owner.slots) * share**0.5
             native = Numbers(total.native.values, total.native.noise + noise, total.level, total.native.scale)
-            made.append(total.like(native, bound=total.bound * (1 + terms), error=total.error * (1 + terms)))
+            made.append(total.like(native, bound=total.bound * (1 + share), error=total.error * (1 + share)))
         return made or totals
 
 
@@ -207,7 +207,7 @@ def _one_group(
             totals = [a + b for a, b in zip(totals, parts, strict=True)] if term else parts
         slots, trial.kept = _opened(site, trial, own, effort, Stage.DECRYPT_KEPT)
         kept.append(slots)
-    totals = site.more(totals, left_out)
+    totals = site.more(totals, trial.terms, left_out)
     with site.effort(effort, Stage.FINISH):
         finished = circuit.finish(kit, totals)
     slots, trial.returned = _opened(site, trial, finished, effort, Stage.DECRYPT)
