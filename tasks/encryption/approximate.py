@@ -173,7 +173,7 @@ def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Enc
     require_fit(session, level, scale, bound, error)
     native = natively(session.native.encodeFrac, slots, None, scale)
     for _ in range(level):
-        session.native.mod_switch_to_next_ptxt(native, False)
+        natively(session.native.mod_switch_to_next_ptxt, native, False)
     return Encoded(
         session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape
     )  # fmt: skip
@@ -204,7 +204,7 @@ def decrypt(ciphertext: Approximate) -> np.ndarray:
     """
     session = ciphertext.session
     require_owner(session)
-    slots = within(session.native.decryptFrac(ciphertext.native), ciphertext.bound + ciphertext.error)
+    slots = within(natively(session.native.decryptFrac, ciphertext.native), ciphertext.bound + ciphertext.error)
     return slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
 
 
@@ -266,8 +266,11 @@ def inner(left: Iterable[Approximate], right: Iterable[Approximate]) -> Approxim
 def require_fit(session: Session, level: int, scale: float, bound: float, error: float) -> None:
     """Refuse what would wrap around the modulus of a level.
 
-    Coefficients of a real vector are at most its largest slot; the error counts twice, for its imaginary part.
+    Coefficients of a real vector are at most its largest slot; the error counts twice, for its imaginary part. SEAL
+    rescales to scales beyond the modulus, and decrypts nothing of such a scale, however small the numbers are.
     """
+    if not scale < session.noise.modulus[level]:
+        raise WouldBeWrong(f"scale 2^{math.log2(scale):.0f} is beyond what level {level} has room for")
     if not scale * (bound + 2 * error) < session.noise.half[level]:
         room = session.noise.half[level] / scale
         raise WouldBeWrong(
