@@ -85,27 +85,29 @@ class Critic:
         """
         rows = torch.cat([real, fake]).view(2 * len(real) // self._together, -1)
         hot = None if conditions is None else self._hot(torch.cat(conditions), rows.shape[1])
-        packs = len(rows) // 2
-        first = self._first(rows, hot)
-        between = torch.lerp(first[packs:], first[:packs], torch.rand(packs, 1, device=rows.device))
-        values, slopes, _ = self._forward(torch.cat([first, between]))
-        shares = torch.ones(3 * packs, 1, device=rows.device)
-        shares[:packs], shares[packs : 2 * packs] = -1 / packs, 1 / packs
+        both, packs = len(rows), len(rows) // 2
+        first = rows.new_empty(both + packs, len(self.biases[0]))
+        self._first(rows, hot, first[:both])
+        torch.lerp(first[packs:both], first[:packs], torch.rand(packs, 1, device=rows.device), out=first[both:])
+        outputs, slopes, _ = self._forward(first)
+        shares = torch.ones(both + packs, 1, device=rows.device)
+        shares[:packs], shares[packs:both] = -1 / packs, 1 / packs
         back = self._back(slopes, shares)
-        along = self._along(back[0][2 * packs :], [slope[2 * packs :] for slope in slopes])
-        for layer, bias in enumerate(self.biases):
-            bias.grad = back[layer][: 2 * packs].sum(dim=0)
-            if layer:
-                inputs = torch.cat([values[layer - 1][: 2 * packs], along[layer]])
-                self.weights[layer].grad = inputs.T @ back[layer]
+        along = self._along(back[0][both:], [slope[both:] for slope in slopes])
         self.weights[0].grad = self._first_gradient(rows, hot, along[0], back[0])
+        for layer, inputs in enumerate(outputs, start=1):
+            gradient = inputs[:both].T @ back[layer][:both]
+            self.weights[layer].grad = gradient.addmm_(along[layer].T, back[layer][both:])
+        for bias, by_output in zip(self.biases, back, strict=True):
+            bias.grad = by_output[:both].sum(dim=0)
 
     @torch.no_grad()
     def judge(self, rows: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean score of packs, and its gradient by the rows, (rows, width)."""
         packs = rows.view(len(rows) // self._together, -1)
         hot = None if condition is None else self._hot(condition, packs.shape[1])
-        _, slopes, scores = self._forward(self._first(packs, hot))
+        first = self._first(packs, hot, packs.new_empty(len(packs), len(self.biases[0])))
+        _, slopes, scores = self._forward(first)
         back = self._back(slopes, torch.full_like(scores, 1 / len(packs)))
         return scores.mean(), (back[0] @ self.weights[0][: packs.shape[1]].T).view_as(rows)
 
@@ -115,10 +117,10 @@ class Critic:
         ahead = torch.arange(self._together, device=condition.device) * many + start
         return condition.view(-1, self._together) + ahead
 
-    def _first(self, packs: Tensor, hot: Tensor | None) -> Tensor:
-        """What the first layer makes of packs."""
+    def _first(self, packs: Tensor, hot: Tensor | None, made: Tensor) -> Tensor:
+        """What the first layer makes of packs, in the memory of `made`."""
         weight, width = self.weights[0], packs.shape[1]
-        made = torch.addmm(self.biases[0], packs, weight[:width])
+        torch.addmm(self.biases[0], packs, weight[:width], out=made)
         if hot is not None:
             for place in hot.T:
                 made += weight.index_select(0, place)
@@ -155,9 +157,9 @@ class Critic:
     def _first_gradient(self, rows: Tensor, hot: Tensor | None, along: Tensor, back: Tensor) -> Tensor:
         """Of the first layer's weights: rows and penalty by a product, conditions by a sum over those with the same."""
         found, (many, width) = torch.empty_like(self.weights[0]), rows.shape
-        torch.mm(torch.cat([rows, along[:, :width]]).T, back, out=found[:width])
+        torch.mm(along.T, back[many:], out=found)
+        found[:width].addmm_(rows.T, back[:many])
         if hot is not None:
-            torch.mm(along[:, width:].T, back[many:], out=found[width:])
             for place in hot.T:
                 found[width:] += torch.ops.aten.embedding_dense_backward(
                     back[:many], place - width, len(found) - width, -1, False
