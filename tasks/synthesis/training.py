@@ -1,4 +1,4 @@
-"""CTGAN trained several times faster: the ctgan package's networks and losses, computed with fewer operations.
+"""CTGAN trained in less than half the time: the ctgan package's networks and losses, computed with fewer operations.
 
 What differs here changes no expected value:
 
