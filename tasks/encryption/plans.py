@@ -231,8 +231,8 @@ def _integers(problem: Problem, kind: type[Circuit], scheme: Scheme) -> Found:
 def _too_deep(problem: Problem, depth: int, refusal: Exception) -> TooDeep:
     return TooDeep(
         f"{max(depth, problem.depth or 0)} products of integers one after another fit into no modulus that is secure "
-        f"at {problem.security} bits ({refusal}); ask for less depth, range or smaller weights, for approximate numbers "
-        "(a `precision:`), or use multi-party computation"
+        f"at {problem.security} bits ({refusal}); ask for less depth, range or smaller weights, for approximate "
+        "numbers (a `precision:`), or use multi-party computation"
     )
 
 
