@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from tasks.common import settings
+from tasks.common.errors import InputError
 from tasks.common.identity import identity
 from tasks.common.steps import ALWAYS_RUN, step
 from tasks.common.store import atomic, write_text
 from tasks.common.values import content_hash
+from tasks.encryption.exchange import Answer
 from tasks.hub import summary
 from tasks.hub.dossier import Dossier
-from tasks.hub.handles import Publication
+from tasks.hub.handles import Publication, Registration
 
 
 @step("register", cache=ALWAYS_RUN)
@@ -36,3 +39,15 @@ def register(dossier: Dossier) -> Publication:
         report=page,
         registration=inventory.register(dossier, folder),
     )
+
+
+@step("register", cache=ALWAYS_RUN)
+def register_encrypted(folder: str, answer: Answer) -> Registration:
+    """Register how the job in a folder was done, once for each answer; nothing of its result."""
+    from tasks.encryption import evidence
+    from tasks.hub import encrypted_jobs
+
+    found = evidence.collect(Path(folder))
+    if found.answer != answer.identity:
+        raise InputError(f"the answer in {folder} was replaced while the job was registered")
+    return encrypted_jobs.register(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.benchmarks import anonymization, attacks, main_job, synthesis, twenty
+from tests.benchmarks import anonymization, attacks, encryption, main_job, synthesis, twenty
 
 BENCHMARKS = {
     "attacks": attacks.main,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "anonymization": anonymization.main,
     "twenty-columns": twenty.main,
     "synthesis": synthesis.main,
+    "encryption": encryption.main,
 }
 
 
