@@ -13,7 +13,7 @@ from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.circuit import Circuit, Data, Kit, ceil_div
 from tasks.encryption.problem import Problem
 
-_SLAB = 8  # slices that share their neighbours
+_TOGETHER = 64  # ciphertexts of results that are made of slices which share their neighbours
 
 
 class Zoom(Circuit):
@@ -35,10 +35,10 @@ class Zoom(Circuit):
             raise ParametersError(f"a row of {self.width:,} voxels does not fit twice into {self.row:,} slots")
         self.height = min(rows, self.row // self.width)
         self.bands = max(1, ceil_div(rows - 1, self.height - 1))
-        self.slab = 1 if self.flat else min(_SLAB, max(1, depth - 1))
-        self.groups = self.bands * (1 if self.flat else ceil_div(max(1, depth - 1), self.slab))
         fractions = np.arange(problem.factor) / problem.factor
         self.phases = list(itertools.product([0.0] if self.flat else fractions, fractions, fractions))
+        self.slab = min(max(1, depth - 1), max(1, _TOGETHER // len(self.phases)))
+        self.groups = self.bands * ceil_div(max(1, depth - 1), self.slab)
 
     @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:

@@ -15,6 +15,7 @@ from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
 from tasks.encryption.problem import Model, Operation, Problem
 
+_MOST_DIAGONALS = 2048  # of a matrix at once; larger ones are cut into blocks
 _BLOCK = 32  # features whose products are summed before they are rescaled once
 
 
@@ -207,7 +208,7 @@ class MatrixVector(Circuit):
     def __init__(self, problem: Problem, slots: int, integers: bool) -> None:
         super().__init__(problem, slots, integers)
         assert problem.outputs is not None
-        self.block = min(self.row, power_of_two(max(problem.features, problem.outputs)))
+        self.block = min(self.row, _MOST_DIAGONALS, power_of_two(max(problem.features, problem.outputs)))
         self.bands = ceil_div(problem.outputs, self.block)
         self.groups = problem.rows * self.bands
         self.terms = ceil_div(problem.features, self.block)

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from typing_extensions import override
 
+from tasks.common.errors import ParametersError
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
 from tasks.encryption.circuit_models import Diagonals
@@ -58,12 +59,18 @@ class Network(Circuit):
     """A small dense network for as many rows as there are slots at once."""
 
     layout = "rows in slots, one ciphertext for each feature and each unit of a layer"
+    most_weights = 20_000
 
     def __init__(self, problem: Problem, slots: int, integers: bool) -> None:
         super().__init__(problem, slots, integers)
         assert problem.layers is not None
         self.groups = ceil_div(problem.rows, slots)
         sizes = (problem.features, *problem.layers)
+        if (weights := sum(a * b for a, b in itertools.pairwise(sizes))) > self.most_weights:
+            raise ParametersError(
+                f"a network of {weights:,} weights is too large to be applied under encryption; ask for smaller "
+                "layers, or use multi-party computation"
+            )
         random = np.random.default_rng(4)
         self.matrices = [self.uniform(random, (b, a), problem.weights) for a, b in itertools.pairwise(sizes)]
         self.biases = [self.uniform(random, b, problem.weights) for b in problem.layers]
@@ -112,10 +119,13 @@ class PackedNetwork(Network):
     """The same for one row at a time: a layer is a matrix by diagonals."""
 
     layout = "features of one row repeated in the slots; layers by diagonals, baby and giant steps"
+    most_weights = 2_000_000
 
     def __init__(self, problem: Problem, slots: int, integers: bool) -> None:
         super().__init__(problem, slots, integers)
         self.groups = problem.rows
+        if power_of_two(max(problem.features, *problem.layers or ())) > self.row:
+            raise ParametersError(f"a layer does not fit into the {self.row:,} slots of a ciphertext")
         own = [matrix * (self.unit if number == 0 else 1) for number, matrix in enumerate(self.matrices)]
         self.diagonals = [Diagonals(matrix, ("layer", number)) for number, matrix in enumerate(own)]
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
+from tasks.common.errors import ParametersError
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
 from tasks.encryption.problem import Operation, Problem
+
+_MOST_INPUTS = 2_000  # ciphertexts that are worked on at once
 
 
 class ColumnTotals(Circuit):
@@ -114,6 +117,11 @@ class KMeansStep(Circuit):
         super().__init__(problem, slots, integers)
         assert problem.clusters is not None
         self.clusters = problem.clusters
+        if self.clusters * problem.features > _MOST_INPUTS:
+            raise ParametersError(
+                f"a step on {problem.features:,} features and {self.clusters:,} clusters takes too long; ask for "
+                "fewer, or use multi-party computation"
+            )
         self.terms = ceil_div(problem.rows, slots)
         self.count = power_of_two(min(problem.rows, self.row))
         self.centroids = self.values(np.random.default_rng(1), (self.clusters, problem.features)) / self.unit
@@ -170,7 +178,7 @@ class Training(Circuit):
     """Gradient steps of logistic regression from zero, with the link as a polynomial of degree 3.
 
     1/(1 + exp(-z)) is 0.5 + 0.15012z - 0.001593z³ within ±8 (Kim, Song, Wang, Xia, Jiang, JMIR Med Inform 2018;6(2)).
-    The owner sends labels as (y - 0.5)·rate/rows, so that the first step takes one level, each further one four.
+    The owner sends labels as multiples of y - 0.5, so that the first step takes one level, each further one four.
     Rows are divided by their range, so weights are followed as multiples of it.
     """
 
@@ -181,9 +189,13 @@ class Training(Circuit):
         super().__init__(problem, slots, integers)
         assert problem.iterations is not None
         self.iterations = problem.iterations
-        self.chunks = ceil_div(problem.rows, slots)
+        if (inputs := ceil_div(problem.rows, slots) * (problem.features + 1)) > _MOST_INPUTS:
+            raise ParametersError(
+                f"training on {inputs:,} ciphertexts at once takes too long; ask for fewer rows or features, or use "
+                "multi-party computation"
+            )
         self.depth = 1 + 4 * (self.iterations - 1)
-        self.step = problem.rate / problem.rows * self.unit
+        self.step = problem.rate / problem.rows * self.unit**2
 
     @override
     def draw(self, random: np.random.Generator, group: int, term: int) -> Data:

@@ -71,7 +71,8 @@ def rehearsed(parameters: Parameters, circuit: Circuit, *, draws: int = DRAWS, w
     """
     groups, terms = limits(circuit)
     session = rehearsal.session(parameters)
-    first = trial.run(circuit, trial.Rehearsed(session), groups=groups, terms=terms, whole=whole)
+    spare = max(0, (circuit.problem.depth or 0) - circuit.depth)
+    first = trial.run(circuit, trial.Rehearsed(session), groups=groups, terms=terms, whole=whole, spare=spare)
     steps: set[int] = session.rotations.asked  # type: ignore[attr-defined]
     errors = [first.error]
     for seed in range(1, draws if parameters.scheme is Scheme.CKKS else 1):
@@ -105,6 +106,8 @@ def _in_ring(problem: Problem, circuit: Circuit, degree: int) -> Found | int:
     scale, head = _needed(problem, circuit, degree, depth)
     refusal: object = ""
     for _ in range(_ATTEMPTS):
+        if scale + head > _LARGEST_PRIME:
+            break
         bits = _bits(scale, head, depth, 0)
         if (secure := _secure(sum(bits), problem, depth, scale)) > degree:
             return secure
@@ -121,8 +124,6 @@ def _in_ring(problem: Problem, circuit: Circuit, degree: int) -> Found | int:
             if found.error * MARGIN <= problem.wanted * _NEARLY:
                 return found
             refusal, scale = f"the error would be {found.error:.1g}", scale + _missing(found.error, problem)
-        if scale + head > _LARGEST_PRIME:
-            break
     raise ParametersError(
         f"no parameters reach an error of {problem.wanted:g} ({refusal}); ask for less precision, range or depth, or "
         "use multi-party computation"
@@ -184,7 +185,7 @@ def _tried(problem: Problem, circuit: Circuit, degree: int, scale: int, shape: t
 
 
 def _read_off(found: Found, problem: Problem, start: int, depth: int) -> tuple[int, int]:
-    head = max(1, math.ceil(math.log2(2 * (found.trial.bound + 2 * found.trial.stated))) + 1)
+    head = max(2, math.ceil(math.log2(2 * (found.trial.bound + 2 * found.trial.stated))) + 1)
     scale = start + _missing(found.error, problem)
     scale = max(scale, _SMALLEST_SCALE if depth else 10, _SMALLEST_PRIME - head)
     if scale + head > _LARGEST_PRIME:
@@ -224,11 +225,14 @@ def _integers(problem: Problem, kind: type[Circuit], scheme: Scheme) -> Found:
         if isinstance(found, Found):
             return found
         refusal = found or refusal
-    depth = max(kind(problem, DEGREES[-1], True).depth, problem.depth or 0)
-    raise TooDeep(
-        f"{depth} products one after another on integers of {plain} bits fit into no modulus that is secure at "
-        f"{problem.security} bits ({refusal}); ask for less depth, range or smaller weights, for approximate numbers "
-        "(a `precision:`), or use multi-party computation"
+    raise _too_deep(problem, kind(problem, DEGREES[-1], True).depth, refusal)
+
+
+def _too_deep(problem: Problem, depth: int, refusal: Exception) -> TooDeep:
+    return TooDeep(
+        f"{max(depth, problem.depth or 0)} products of integers one after another fit into no modulus that is secure "
+        f"at {problem.security} bits ({refusal}); ask for less depth, range or smaller weights, for approximate "
+        "numbers (a `precision:`), or use multi-party computation"
     )
 
 
@@ -253,7 +257,7 @@ def _smallest(problem: Problem, circuit: Circuit, degree: int, plain: int, schem
 def _shapes(degree: int, problem: Problem, depth: int, scheme: Scheme) -> list[tuple[int, int]]:
     """Numbers and sizes of equal primes that are secure in a ring, by the bits of data; one more switches keys."""
     most = most_bits(degree, problem.security)
-    least = depth + 1 if scheme is Scheme.BGV or problem.depth else 1
+    least = depth + 1 if scheme is Scheme.BGV else 1
     smallest = max(_SMALLEST_PRIME, int(math.log2(2 * degree)) + 3)
     found = {}
     for count in range(least, most // smallest):
@@ -265,13 +269,16 @@ def _shapes(degree: int, problem: Problem, depth: int, scheme: Scheme) -> list[t
 
 def _plain_bits(problem: Problem, circuit: Circuit, degree: int, scheme: Scheme) -> int:
     """Bits of the plain modulus for what comes out, from a rehearsal with room for everything."""
+    terms = limits(circuit)[1]
     most = Parameters.model_construct(
         scheme=scheme, degree=degree, scale_bits=0, plain_bits=60, security=problem.security,
         moduli_bits=(59,) * (_MOST_FOLLOWED // 59),
     )  # fmt: skip
     try:
-        bound = rehearsed(most, circuit, draws=1).trial.bound
+        bound = trial.run(circuit, trial.Rehearsed(rehearsal.session(most)), groups=1, terms=terms, whole=True).bound
     except WouldBeWrong as refusal:
+        if "wrap" not in str(refusal):
+            raise _too_deep(problem, circuit.depth, refusal) from None
         raise ParametersError(
             f"exact integers get too large: {refusal}; ask for less range or smaller weights, or for approximate "
             "numbers (a `precision:`)"

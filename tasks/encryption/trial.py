@@ -169,12 +169,12 @@ class Real(Site[float]):
 
 
 def run(
-    circuit: Circuit, site: Site[Effort], *, groups: int, terms: int, seed: int = 0, whole: bool = False
-) -> Trial[Effort]:
+    circuit: Circuit, site: Site[Effort], *, groups: int, terms: int, seed: int = 0, whole: bool = False, spare: int = 0
+) -> Trial[Effort]:  # fmt: skip
     """Carry a circuit out on random data and compare with the plain result.
 
     groups, terms: how many of the circuit's are done. whole: whether the noise of the terms that are left out is put
-    in, which only a rehearsal can.
+    in, which only a rehearsal can. spare: further products that what comes out shall have room for.
 
     Raises:
         WouldBeWrong: the guard refuses.
@@ -183,18 +183,22 @@ def run(
     random = generator(seed, "trial", type(circuit).__name__)
     kit = Kit(site.evaluator, lambda values, bound: _of_model(site, trial, values, bound))
     for group in range(groups):
-        _one_group(circuit, site, kit, trial, random, group, circuit.terms - terms if whole else 0)
+        made = _one_group(circuit, site, kit, trial, random, group, circuit.terms - terms if whole else 0)
+    for _ in range(spare):
+        made = made.like(made.native, bound=1, error=made.error)
+        made = made * made
     return trial
 
 
 def _one_group(
     circuit: Circuit, site: Site[Effort], kit: Kit, trial: Trial[Effort], random: np.random.Generator, group: int,
     left_out: int,
-) -> None:  # fmt: skip
+) -> Encrypted:  # fmt: skip
     effort = trial.others if group else trial.first
     kept: list[list[np.ndarray]] = []
     totals: list[Encrypted] = []
     data: list[Data] = []
+    own: list[Encrypted] = []
     for term in range(trial.terms):
         data.append(circuit.draw(random, group, term))
         packed = circuit.pack(data[-1])
@@ -209,11 +213,12 @@ def _one_group(
         kept.append(slots)
     totals = site.more(totals, trial.terms, left_out)
     with site.effort(effort, Stage.FINISH):
-        finished = circuit.finish(kit, totals)
+        finished: list[Encrypted] = circuit.finish(kit, totals)
     slots, trial.returned = _opened(site, trial, finished, effort, Stage.DECRYPT)
     got, want = circuit.read(kept, slots), circuit.plainly(data)
     assert got.shape == want.shape, f"{type(circuit).__name__} reads {got.shape}, the plain result is {want.shape}"
     trial.errors.append(float(np.abs(got - want).max()))
+    return [*own, *finished][-1]
 
 
 def _of_model(site: Site[Effort], trial: Trial[Effort], values: np.ndarray, bound: float) -> Encrypted:

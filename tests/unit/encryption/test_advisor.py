@@ -59,7 +59,7 @@ def test_another_tool_is_named_where_it_is_right(form, verdict, word):
 
 
 def test_a_deadline_that_no_number_of_cores_meets_asks_for_another_tool():
-    hasty = Problem(operation="training", rows=100, features=3, iterations=2, precision=0.01, deadline=0.001)
+    hasty = Problem(operation="matrix-vector", features=16, outputs=16, precision=0.01, deadline=0.001)
     made = advisor.advise(hasty, verify=False)
     assert made.verdict is Verdict.MPC
     assert "more than the deadline of 0.001 s" in made.why[0]
