@@ -7,7 +7,7 @@ nothing is off by the little that primes differ from powers of two, which other 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -158,9 +158,7 @@ def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Enc
     error = session.noise.encoding(scale, bound)
     require_fit(session, level, scale, bound, error)
     slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
-    native = natively(session.native.encodeFrac, slots, None, scale)
-    for _ in range(level):
-        session.native.mod_switch_to_next_ptxt(native, False)
+    native = natively(session.encoder(level).encodeFrac, slots, None, scale)
     return Encoded(session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape)
 
 
@@ -219,6 +217,66 @@ def dot(ciphertexts: Iterable[Approximate], factors: Iterable[Encoded]) -> Appro
         require_fit(total.session, total.level, total.scale, bound, error)
         natively(add, native, product.native)
     return total.like(native, bound=bound, error=error).rescaled()
+
+
+def blend(ciphertexts: Sequence[Approximate], weights: np.ndarray, scale: float) -> Approximate:
+    """In every slot a sum of the ciphertexts' numbers, each with its own weight, not yet rescaled.
+
+    Bound and error grow by the largest sum of absolute weights in a slot: not at all by weights of interpolation, which
+    sum to one. `dot`, which knows of each factor only how large it gets anywhere, adds up the worst of all.
+
+    Args:
+        ciphertexts: of one level and scale, with all slots in use.
+        weights: a row of slots for each ciphertext; rows of zeros are left out.
+        scale: that the weights are encoded with. Their roundings are independent, so their errors add as squares.
+
+    Raises:
+        WouldBeWrong: weights are not finite or not one row each, all are zero, or as for products and sums.
+    """
+    used, most = _weighed(ciphertexts, weights)
+    first, slots = ciphertexts[used[0]], np.ascontiguousarray(weights, dtype=np.float64)
+    session, level = first.session, first.level
+    for place in used:
+        first.require_same(ciphertexts[place])
+        if not first._fits(ciphertexts[place]):
+            raise WouldBeWrong("ciphertexts of different levels or scales cannot be summed")
+    bound, worst = max(ciphertexts[i].bound for i in used), max(ciphertexts[i].error for i in used)
+    rounding, terms = session.noise.encoding(scale, 0.0), len(used)
+    floating = session.noise.encoding(scale, most) - rounding
+    error = worst * (most + terms * rounding) + bound * (math.sqrt(terms) * rounding + floating)
+    require_fit(session, level, first.scale * scale, bound * most, error)
+    encode_slots, native = session.encoder(level).encodeFrac, session.native
+    total = None
+    for place in used:
+        factor = natively(encode_slots, slots[place], None, scale)
+        product = _product_unless_zero(native, ciphertexts[place].native, factor)
+        if product is not None:
+            total = product if total is None else natively(native.add, total, product)
+    if total is None:
+        raise WouldBeWrong("all weights round to zero at this scale, so their sum is not encrypted any more")
+    return first.like(total, bound=bound * most, error=error, scale=first.scale * scale)
+
+
+def _weighed(ciphertexts: Sequence[Approximate], weights: np.ndarray) -> tuple[list[int], float]:
+    """Which ciphertexts have a weight at all, and the largest sum of absolute weights in a slot."""
+    if not ciphertexts or weights.shape != (len(ciphertexts), ciphertexts[0].session.slots):
+        raise WouldBeWrong(f"{len(ciphertexts)} ciphertexts need a row of weights each, over all slots")
+    most = float(np.abs(weights).sum(0).max())
+    if not math.isfinite(most):
+        raise WouldBeWrong("weights are missing or infinite")
+    if most == 0:
+        raise WouldBeWrong("a product with zeros is not encrypted any more; leave it out")
+    return np.flatnonzero(weights.any(1)).tolist(), most
+
+
+def _product_unless_zero(native: Any, ciphertext: Any, factor: Any) -> Any | None:
+    """None where a factor's few small numbers were rounded to zero, which its error accounts for."""
+    try:
+        return native.multiply_plain(ciphertext, factor, True)
+    except RuntimeError as error:
+        if "transparent" in str(error):
+            return None
+        raise WouldBeWrong(f"SEAL refuses: {error}") from None
 
 
 def require_fit(session: Session, level: int, scale: float, bound: float, error: float) -> None:
