@@ -50,6 +50,12 @@ class Approximate(Encrypted):
         native = natively(session.native.rotate, self.native, steps, True)
         return self.like(native, bound=self.bound, error=error, shape=(session.slots,))
 
+    def over(self, number: float) -> Approximate:
+        """The numbers divided by another, for nothing: the same ciphertext at so many times the scale."""
+        native = self.native.copy()
+        native.set_scale(self.scale * number)
+        return self.like(native, bound=self.bound / number, error=self.error / number, scale=self.scale * number)
+
     def encode_for(self, values: ArrayLike) -> Encoded:
         """A factor for ciphertexts of this level, encoded at the scale of the prime that `rescaled` drops."""
         return encode(self.session, values, self.level, self.next_prime)
