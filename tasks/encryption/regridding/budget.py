@@ -29,9 +29,10 @@ RESAMPLING = Budget(
     weight_bits=(24, 24, 22),
     rescaled=(False, True, False),
 )
-# Room for squares and sums over the volume afterwards: 29 + 3·21 - 52 = 40 bits of 106, twice that in a square.
+# Room for squares and sums over the volume afterwards: 30 + 3·21 - 52 = 41 bits of 106; squares have 2·41 - 53 = 29 of
+# 53 bits, which leaves 23 for adding up voxels.
 COMPARING = Budget(
-    parameters=Parameters(scheme=Scheme.CKKS, degree=8192, moduli_bits=(53, 53, 52, 60), scale_bits=29),
+    parameters=Parameters(scheme=Scheme.CKKS, degree=8192, moduli_bits=(53, 53, 52, 60), scale_bits=30),
     weight_bits=(21, 21, 21),
     rescaled=(False, False, True),
 )

@@ -41,8 +41,9 @@ class Line:
         """
         blocks, axis = self._blocks, self._axis
         place = _block_numbers(blocks, axis) * blocks.block[axis] + offset
-        low, upper = taps(displacement, place, blocks.padded[axis])
-        shift = low - place
+        low, upper = taps(displacement, place, blocks.shape[axis])
+        inside = place < blocks.shape[axis]
+        shift, gain = np.where(inside, low - place, 0), np.where(inside, gain, 0.0)
         first, last = int(shift.min()), int(shift.max()) + 1
         slots = np.arange(blocks.slots)
         weights = np.zeros((last - first + 1, self._own[0].session.slots))

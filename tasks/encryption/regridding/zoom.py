@@ -59,7 +59,7 @@ class Zoom(Job):
 
 
 class Enlarge(Zoom):
-    """Linear interpolation at every 1/f voxel between the first voxel of an axis and the last: f·(n - 1) + 1 of them."""
+    """Linear interpolation at every 1/f voxel from the first voxel of an axis to the last: f·(n - 1) + 1 of them."""
 
     @model_validator(mode="after")
     def _fits(self) -> Enlarge:
