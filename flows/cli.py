@@ -9,7 +9,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import comparing, fairness, imaging, keys, machine, policies, runs, sets, single, synthetic
+from flows.commands import (
+    comparing,
+    fairness,
+    imaging,
+    keys,
+    machine,
+    neurosurgery,
+    policies,
+    runs,
+    sets,
+    single,
+    synthetic,
+)
 from tasks.common.errors import RunFailed, SecuredError, StorageError
 
 app = typer.Typer(
@@ -28,6 +40,7 @@ app = typer.Typer(
         "50 a fault of ours, 130 interrupted."
     ),
 )
+runs.app.command("neurosurgery")(neurosurgery.neurosurgery)
 app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")
 app.add_typer(keys.app, name="key")
