@@ -75,20 +75,20 @@ class Hospital:
 
     def operate(self) -> None:
         """Send fields as they come, and look at what comes back. The first field, of no shift, opens everything."""
-        self._release(0)
+        self.release(0)
         self._watch(until=lambda: 0 in self.seen)
         start, planned = time.monotonic(), self.planned
         for number in range(1, planned.frames + 1):
             due = start + (number - 1) * planned.period
             self._watch(until=lambda due=due: time.monotonic() >= due)  # type: ignore[misc]
-            self._release(number)
+            self.release(number)
         self._watch(until=lambda: len(self.seen) == planned.frames + 1)
 
     def end(self) -> None:
         """Tell the cluster, compare with plaintext, and keep pictures and numbers."""
         (self.planned.shared / operation.OVER).touch()
         for number in sorted(self._kept):
-            self._compare(number)
+            self.compare(number)
         private = self.planned.private
         for name in ("before", "after", "fused", "error") if self.last else ():
             voxels = self.last[name]
@@ -111,7 +111,8 @@ class Hospital:
         moved = _in_space(self.region.voxels, self._field(number))
         return shift.ultrasound(moved, generator(self.planned.seed, "ultrasound", str(number)))
 
-    def _release(self, number: int) -> None:
+    def release(self, number: int) -> None:
+        """Let a field and what the probe sees come to the cluster."""
         frame = Frame.at(self.planned.shared, number)
         (image, seen), coming = self._image(number), frame.folder.with_name(f".{frame.folder.name}")
         coming.mkdir()
@@ -126,13 +127,13 @@ class Hospital:
             waiting = [number for number in self._released if number not in self.seen]
             finished = [n for n in waiting if Frame.at(self.planned.shared, n).finished]
             for number in finished:
-                self._look(number)
+                self.look(number)
             quiet = time.monotonic() if finished or not waiting else quiet
             if time.monotonic() - quiet > _WAIT_SECONDS:
                 raise InputError(f"the cluster has not answered for {_WAIT_SECONDS:.0f} s; is it still running?")
             time.sleep(_POLL_SECONDS)
 
-    def _look(self, number: int) -> None:
+    def look(self, number: int) -> None:
         """Decrypt an answer. What is compared with plaintext is compared after the operation."""
         frame, deadline = Frame.at(self.planned.shared, number), self.planned.deadline
         most = float(np.linalg.norm(self._field(number) * np.reshape(self.region.spacing, (3, 1, 1, 1)), axis=0).max())
@@ -168,7 +169,8 @@ class Hospital:
     def _sum(self, place: Path) -> float:
         return float(approximate.decrypt(envelope.load(self._small_keys, place))[0])
 
-    def _compare(self, number: int) -> None:
+    def compare(self, number: int) -> None:
+        """What a picture should have been: the same passes, and interpolation in space, in plaintext."""
         fused, sums = self._kept.pop(number)
         field, voxels, agreed = self._field(number), self.region.voxels, self.agreed
         (image, seen), split = self._image(number), passes.split(field, agreed.blocks.shape, agreed.bound)

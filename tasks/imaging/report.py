@@ -28,8 +28,8 @@ def write(record: Record, volumes: Mapping[str, np.ndarray], path: Path) -> None
             r=record, answered=answered, headline=headline(record), tone="good" if not record.missed else "bad",
             counts={outcome: sum(each.outcome is outcome for each in record.seen) for outcome in Outcome},
             medians=medians(answered), times=pictures.times(record.seen, record.deadline),
-            shown=_shown(volumes) if volumes else (), plan=planned(record), target=_TARGET, hertz=_HERTZ,
-            worst=worst(answered), most_memory=max((each.memory for each in answered), default=0),
+            shown=_shown(volumes) if volumes else (), plan=planned(record), use=use(record),
+            target=_TARGET, hertz=_HERTZ, worst=worst(answered), most_memory=max((each.memory for each in answered), default=0),
         ),
         encoding="utf-8",
     )  # fmt: skip
@@ -63,12 +63,17 @@ def planned(record: Record) -> Plan | None:
     middle = medians(record.answered)
     if not middle:
         return None
-    use = min(1.0, middle["cpu_seconds"] / max(middle["cluster_seconds"] * max(record.workers, 1), 1e-9))
     bound = record.bound_mm / min(record.spacing)
     try:
-        return plan.plan(_TARGET, _HERTZ, bound, record.voxels_per_core_second, use)
+        return plan.plan(_TARGET, _HERTZ, bound, record.voxels_per_core_second, use=1.0)
     except WouldBeWrong:
         return None
+
+
+def use(record: Record) -> float:
+    """The share of their time that workers computed while a field was in work."""
+    middle = medians(record.answered)
+    return min(1.0, middle["cpu_seconds"] / (middle["cluster_seconds"] * record.workers)) if middle else 0.0
 
 
 def _shown(volumes: Mapping[str, np.ndarray]) -> tuple[tuple[str, object], ...]:

@@ -37,7 +37,7 @@ class Blocks(Value):
     def _covers(self) -> Blocks:
         if min(*self.shape, *self.grid, *self.block) < 1:
             raise WouldBeWrong(f"a volume of {self.shape} in {self.grid} blocks of {self.block} voxels is impossible")
-        if any(g * b < n or b > n for g, b, n in zip(self.grid, self.block, self.shape, strict=True)):
+        if any(g * b < n for g, b, n in zip(self.grid, self.block, self.shape, strict=True)):
             raise WouldBeWrong(f"{self.grid} blocks of {self.block} voxels do not cover a volume of {self.shape}")
         return self
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tasks.common.errors import CiphertextError
+from tasks.common.errors import CiphertextError, WouldBeWrong
 from tasks.encryption.approximate import Approximate
 from tasks.encryption.regridding.blocks import Blocks, Index3
 from tasks.encryption.regridding.budget import Budget
@@ -62,7 +62,8 @@ class Plane:
         made = line.resampled(
             offset[axis], packed.displacements[axis][offset], self._ones, self._budget.weight_bits[2 - axis]
         )
-        assert made is not None, "weights that sum to one are not all zero"
+        if made is None:
+            raise WouldBeWrong(f"no voxel has the offset {offset}; blocks are longer than the volume")
         return made.rescaled() if self._budget.rescaled[2 - axis] else made
 
 
