@@ -73,6 +73,7 @@ def _require_parts() -> None:
 
 
 def _planned(*, out: Path, **rest: object) -> Planned:
+    from tasks.imaging.hospital import require_region
     from tasks.imaging.record import Planned
 
     size = rest["size"]
@@ -80,9 +81,10 @@ def _planned(*, out: Path, **rest: object) -> Planned:
     if min(size) < _LEAST_SIZE or any(n % 2 for n in size):
         raise InputError(f"--size {size}: every side needs an even number of voxels, {_LEAST_SIZE} at least")
     private, shared = out / "hospital", out / "cluster"
+    planned = Planned.model_validate({**rest, "private": private, "shared": shared})
+    require_region(planned)
     private.mkdir(parents=True, mode=0o700)
     shared.mkdir()
-    planned = Planned.model_validate({**rest, "private": private, "shared": shared})
     (private / "planned.json").write_text(planned.model_dump_json(indent=2))
     return planned
 

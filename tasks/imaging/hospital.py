@@ -212,10 +212,24 @@ class Hospital:
         )  # fmt: skip
 
 
+def require_region(planned: Planned) -> None:
+    """Read the volumes and find the region in them, before anything is started.
+
+    Raises:
+        InputError: a volume cannot be used, or the region is not inside.
+    """
+    volume = volumes.read(planned.volume)
+    volumes.scaled(_cut(volumes.read(planned.reference) if planned.reference else volume, planned))
+
+
 def _region(planned: Planned) -> Volume:
     volume = volumes.read(planned.volume)
     if planned.reference is not None:
         volume = registration.aligned(volume, volumes.read(planned.reference), planned.cache)
+    return _cut(volume, planned)
+
+
+def _cut(volume: Volume, planned: Planned) -> Volume:
     bright = volume.voxels > volume.voxels.mean()
     centre = np.argwhere(bright).mean(0) if bright.any() else np.array(volume.voxels.shape) / 2
     if planned.centre_mm is not None:

@@ -17,9 +17,9 @@ from tasks.common.errors import InputError, MissingPart
 from tasks.imaging import volumes
 from tasks.imaging.volumes import Volume
 
-_BINS, _SAMPLED, _SEED = 32, 0.02, 1
-_AFFINE_STEPS, _SPLINE_STEPS = 100, 15
-_MESH = (6, 6, 6)
+_BINS, _SAMPLES, _SEED = 32, 10_000, 1
+_AFFINE_STEPS, _SPLINE_STEPS = 100, 10
+_MESH = (4, 4, 4)
 _VERSION = b"registration-1\0"
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
@@ -50,9 +50,9 @@ def _register(moving: Volume, fixed: Volume) -> Volume:
     geometry = sitk.CenteredTransformInitializerFilter.GEOMETRY
     start = sitk.CenteredTransformInitializer(still, floating, sitk.AffineTransform(3), geometry)
     try:
-        affine = _method(sitk, (4, 2), _AFFINE_STEPS, start).Execute(still, floating)
+        affine = _method(sitk, (4, 2), _AFFINE_STEPS, start, fixed.voxels.size).Execute(still, floating)
         spline = sitk.BSplineTransformInitializer(still, list(_MESH))
-        method = _method(sitk, (4, 2), _SPLINE_STEPS, spline)
+        method = _method(sitk, (4, 2), _SPLINE_STEPS, spline, fixed.voxels.size)
         method.SetMovingInitialTransform(affine)
         whole = sitk.CompositeTransform([affine, method.Execute(still, floating)])
     except RuntimeError:
@@ -61,20 +61,22 @@ def _register(moving: Volume, fixed: Volume) -> Volume:
     return fixed.like(sitk.GetArrayFromImage(made).transpose(2, 1, 0))
 
 
-def _method(sitk: Any, shrinking: tuple[int, ...], steps: int, start: Any) -> Any:
+def _method(sitk: Any, shrinking: tuple[int, ...], steps: int, start: Any, voxels: int) -> Any:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
+    at_levels = [min(1.0, _SAMPLES * factor**3 / voxels) for factor in shrinking]
+    method.SetMetricSamplingPercentagePerLevel(at_levels, _SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetShrinkFactorsPerLevel(list(shrinking))
     method.SetSmoothingSigmasPerLevel([float(factor - 1) for factor in shrinking])
     if isinstance(start, sitk.BSplineTransform):
-        method.SetOptimizerAsLBFGSB(numberOfIterations=steps)
+        method.SetOptimizerAsLBFGSB(numberOfIterations=steps, maximumNumberOfFunctionEvaluations=2 * steps)
     else:
-        method.SetOptimizerAsGradientDescent(1.0, steps, 1e-5)
+        method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, steps)
         method.SetOptimizerScalesFromPhysicalShift()
-    method.SetGlobalDefaultNumberOfThreads(1)
+    method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)
     method.SetInitialTransform(start, inPlace=False)
     return method
 

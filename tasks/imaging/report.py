@@ -29,7 +29,8 @@ def write(record: Record, volumes: Mapping[str, np.ndarray], path: Path) -> None
             counts={outcome: sum(each.outcome is outcome for each in record.seen) for outcome in Outcome},
             medians=medians(answered), times=pictures.times(record.seen, record.deadline),
             shown=_shown(volumes) if volumes else (), plan=planned(record), use=use(record),
-            target=_TARGET, hertz=_HERTZ, worst=worst(answered), most_memory=max((each.memory for each in answered), default=0),
+            target=_TARGET, hertz=_HERTZ, worst=worst(answered),
+            most_memory=max((each.memory for each in answered), default=0),
         ),
         encoding="utf-8",
     )  # fmt: skip

@@ -138,9 +138,9 @@ class Deformation:
         alone = np.abs(found - passes.apply(self.volume, self.split))[inside]
         stated = max(ciphertext.error for ciphertext in self.made.values())
         return (
-            f"Error of the range, over the {100 * inside.mean():.0f} % of voxels whose source lies in the region, "
-            f"against trilinear interpolation of the same field: RMS {percent(np.sqrt((whole**2).mean()))}, 99th percentile "
-            f"{percent(np.percentile(whole, 99))}, largest {percent(whole.max())}. By encryption alone: RMS "
+            f"Error of the range, over the {100 * inside.mean():.0f} % of voxels that come from the region, "
+            f"against trilinear interpolation of the same field: RMS {percent(np.sqrt((whole**2).mean()))}, 99th "
+            f"percentile {percent(np.percentile(whole, 99))}, largest {percent(whole.max())}. By encryption alone: RMS "
             f"{alone.std():.1e}, largest {alone.max():.1e}; at most {stated:.1e} was stated."
         )
 
@@ -313,8 +313,8 @@ def operation(frames: int = 50, period: float = 5.0) -> str:
     assert plan is not None
     return (
         results.table((f"operation, {SIDE}³ voxels, up to 20 mm, deadline {period:g} s", ""), rows)
-        + f"\n\n256 x 256 x 192 at 1 Hz: {plan.cores:,} cores that always compute, {plan.kept_bytes / 1e9:.1f} GB over all "
-        f"workers, {plan.answer_bytes / 1e9:.2f} GB a frame; the stages have {plan.parts} parts."
+        + f"\n\n256 x 256 x 192 at 1 Hz: {plan.cores:,} cores that always compute, {plan.kept_bytes / 1e9:.1f} GB over "
+        f"all workers, {plan.answer_bytes / 1e9:.2f} GB a frame; the stages have {plan.parts} parts."
     )
 
 
