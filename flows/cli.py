@@ -17,6 +17,7 @@ from flows.commands import (
     imaging,
     keys,
     machine,
+    neurosurgery,
     policies,
     runs,
     sets,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 runs.app.command("encrypted-job")(encryption_runs.encrypted_job)
 runs.app.command("encrypted-evaluation")(encryption_runs.encrypted_evaluation)
+runs.app.command("neurosurgery")(neurosurgery.neurosurgery)
 app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")
 app.add_typer(keys.app, name="key")

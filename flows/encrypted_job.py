@@ -18,7 +18,7 @@ from tasks.encryption import steps as encryption
 from tasks.encryption.exchange import Answer
 from tasks.encryption.session import Role
 from tasks.hub import steps as hub
-from tasks.hub.handles import Registration
+from tasks.hub.registration import Registration
 
 # Called, not submitted: they run where the owner's keys are, beside the flow, and never on a worker.
 encrypt = step("encrypt", cache=ALWAYS_RUN)(owners_commands.run)

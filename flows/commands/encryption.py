@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from flows.commands import encryption_keys
+from flows.commands import encryption_advice, encryption_keys
 from flows.commands.encryption_keys import LockKeyOption, PassphraseOption, part_of, read_description, unlocking
 from flows.commands.terminal import JsonOption, QuietOption, bar, console, write_json
 from tasks.common.errors import InputError
@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help=(
         "Have data computed on by somebody who cannot read them (homomorphic encryption).\n\n"
+        "What suits a problem, and whether this is the tool for it, says [bold]advise[/].\n\n"
         "A job is described by a JSON file. Its owner makes keys for it ([bold]keys make[/]) and encrypts the data "
         "into a folder ([bold]encrypt[/]). Whoever has that folder and the evaluator's keys computes "
         "([bold]evaluate[/]). The owner decrypts what comes back ([bold]decrypt[/]). The folder has no plaintext and "
@@ -28,6 +29,7 @@ app = typer.Typer(
         "all, on Dask workers."
     ),
 )
+app.command("advise")(encryption_advice.advise)
 app.add_typer(encryption_keys.app, name="keys")
 
 KeysOption = Annotated[

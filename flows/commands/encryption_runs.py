@@ -16,7 +16,7 @@ from tasks.common import processes, settings
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
-    from tasks.hub.handles import Registration
+    from tasks.hub.registration import Registration
 
 
 def encrypted_job(

@@ -66,7 +66,7 @@ class Job(Value, ABC):
         """The names of the messages that belong together; each list may go to another worker. All in one by default."""
         return [names]
 
-    def combine(self, evaluator: Session, made: list[dict[str, Encrypted]]) -> dict[str, Encrypted]:
+    def combine(self, evaluator: Session, made: list[dict[str, Encrypted]]) -> dict[str, Encrypted]:  # noqa: ARG002
         """What all workers made, as one answer; just side by side by default."""
         return {name: ciphertext for part in made for name, ciphertext in part.items()}
 

@@ -30,6 +30,7 @@ from tasks.encryption.exchange import (
 )
 from tasks.encryption.job import Job, Needs
 from tasks.encryption.keys import Lock, Manifest
+from tasks.encryption.plaintexts import Data
 from tasks.encryption.session import Role, Session
 
 
@@ -50,7 +51,7 @@ def require_keys(manifest: Manifest, needs: Needs) -> None:
     raise KeyRefused(f"the keys {manifest.fingerprint} {lacking}; `secured he keys make --job` makes the right ones")
 
 
-def encrypt(folder: Path, assignment: Assignment, key_folder: Path, lock: Lock, data: np.ndarray) -> Sent:
+def encrypt(folder: Path, assignment: Assignment, key_folder: Path, lock: Lock, data: Data) -> Sent:
     """Encrypt data for a job into its folder. The same data a second time keep the ciphertexts that are there.
 
     Raises:
@@ -70,7 +71,7 @@ def encrypt(folder: Path, assignment: Assignment, key_folder: Path, lock: Lock, 
     earlier = exchange.read_record(folder / TO_EVALUATOR, Sent)
     if earlier is not None and _repeats(earlier, digest, assignment, data) and _whole(folder, earlier):
         return earlier
-    made = job.encrypt(session, data)
+    made = job.encrypt(session, data)  # type: ignore[arg-type]  # some jobs take several arrays
     salt = os.urandom(16).hex()
     sent = Sent(
         state=State.ENCRYPTED, salt=salt, seal=digest(salt, b"assignment", assignment.identity.encode()),
@@ -149,14 +150,15 @@ def _sealing(session: Session) -> _Digest:
     return digest
 
 
-def _made_of(digest: _Digest, salt: str, assignment: Assignment, data: np.ndarray) -> str:
-    shape = f"{data.dtype.str}{data.shape}"
-    return digest(
-        salt, b"data", assignment.identity.encode(), shape.encode(), np.ascontiguousarray(data).data.cast("B")
-    )
+def _made_of(digest: _Digest, salt: str, assignment: Assignment, data: Data) -> str:
+    named = data if isinstance(data, dict) else {"": data}
+    parts: list[bytes | memoryview] = [b"data", assignment.identity.encode()]
+    for name, array in named.items():
+        parts += [f"{name} {array.dtype.str}{array.shape}".encode(), np.ascontiguousarray(array).data.cast("B")]
+    return digest(salt, *parts)
 
 
-def _repeats(earlier: Sent, digest: _Digest, assignment: Assignment, data: np.ndarray) -> bool:
+def _repeats(earlier: Sent, digest: _Digest, assignment: Assignment, data: Data) -> bool:
     return hmac.compare_digest(earlier.made_of, _made_of(digest, earlier.salt, assignment, data))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
@@ -17,25 +17,28 @@ from tasks.common.store import atomic
 from tasks.common.table import Table, open_table
 from tasks.encryption.job import Job
 
+# What a job encrypts: an array, or several by name, as of several contributors.
+Data: TypeAlias = np.ndarray | dict[str, np.ndarray]
+
 KINDS = (".json", ".npy", ".npz")
 _NAMED_ROWS = 3
 
 
-def read(path: Path, columns: tuple[str, ...]) -> np.ndarray:
-    """Data for a job: the columns of a table (rows, columns), or an array from a .npy file as it is.
+def read(path: Path, columns: tuple[str, ...]) -> Data:
+    """Data for a job: the columns of a table (rows, columns), the array of a .npy file, or those of a .npz by name.
 
-    int64 where all numbers are whole, else float64. columns: those that the job names, in its order; if it names none,
-    only .npy will do.
+    Of a table, int64 where all numbers are whole, else float64. Arrays come as they are, and the job says what may be
+    in them. columns: those that the job names, in its order; if it names none, only arrays will do.
 
     Raises:
-        InputError: the file is missing, damaged, of another kind, or no array of numbers.
+        InputError: the file is missing, damaged, of another kind, or has something else than numbers in it.
         TableError: a column is missing, is not numeric, or has missing or infinite values.
     """
-    if path.suffix == ".npy":
-        return _array(path)
+    if path.suffix in {".npy", ".npz"}:
+        return _arrays(path)
     table = open_table(path)
     if not columns:
-        raise InputError(f"this job names no columns; give it an array (.npy) instead of {path.name}")
+        raise InputError(f"this job names no columns; give it an array (.npy), or several (.npz), not {path.name}")
     if lacking := [name for name in columns if name not in table.columns]:
         known = ", ".join(f"`{name}`" for name in table.columns)
         raise TableError(f"{path.name} has no column {', '.join(f'`{name}`' for name in lacking)}; it has {known}")
@@ -43,8 +46,9 @@ def read(path: Path, columns: tuple[str, ...]) -> np.ndarray:
 
 
 def columns_of(job: Job) -> tuple[str, ...]:
-    """The names in a job's `columns`, which are words or have a `name`; none where it works on arrays."""
-    return tuple(str(getattr(column, "name", column)) for column in getattr(job, "columns", ()))
+    """The columns of a table that a job names: its `columns`, or its plan's features. None if it takes arrays."""
+    named: Any = getattr(job, "columns", None) or getattr(getattr(job, "plan", None), "features", ())
+    return tuple(str(getattr(column, "name", column)) for column in named)
 
 
 def require_output(path: Path, folder: Path) -> None:
@@ -94,19 +98,24 @@ def _numeric(values: Any, suffix: str) -> np.ndarray:
     return array
 
 
-def _array(path: Path) -> np.ndarray:
+def _arrays(path: Path) -> Data:
     try:
-        array = np.load(path, allow_pickle=False)
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return _of_numbers(found, path)
+        with found:
+            return {name: _of_numbers(found[name], path) for name in found}
     except FileNotFoundError:
         raise InputError(f"there is no array at {path}") from None
-    except (ValueError, EOFError):
+    except (ValueError, EOFError, zipfile.BadZipFile):
         raise InputError(f"{path} is no array of numbers, or damaged") from None
     except OSError as error:
         raise StorageError(f"{path} cannot be read ({error.strerror})") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.size == 0:
-        raise InputError(f"{path} holds no array of numbers")
-    if (bad := int((~np.isfinite(array)).sum())) > 0:
-        raise TableError(f"{bad:,} of {array.size:,} values in {path.name} are missing or infinite")
+
+
+def _of_numbers(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        raise InputError(f"{path} has something else than numbers in it, or nothing")
     return array
 
 

@@ -9,8 +9,8 @@ import mlflow
 
 from tasks.common.values import content_hash
 from tasks.encryption.evidence import Evidence
-from tasks.hub.handles import Registration
 from tasks.hub.knowledge_base import FINGERPRINT, register_once
+from tasks.hub.registration import Registration
 
 EXPERIMENT = "encrypted-job"
 

@@ -21,8 +21,8 @@ from tasks.common.policy import Policy
 from tasks.common.values import content_hash
 from tasks.hub import bias, engines
 from tasks.hub.dossier import Dossier, versions
-from tasks.hub.handles import Registration
 from tasks.hub.knowledge_base import FINGERPRINT, register_once
+from tasks.hub.registration import Registration
 from tasks.hub.usefulness import figures
 
 EXPERIMENT = "data-flow"

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from tasks.common import settings
 from tasks.common.errors import StorageError
-from tasks.hub.handles import Registration
+from tasks.hub.registration import Registration
 
 FINGERPRINT = "secured.fingerprint"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.common import settings
 from tasks.common.errors import InputError
@@ -12,15 +13,20 @@ from tasks.common.steps import ALWAYS_RUN, step
 from tasks.common.store import atomic, write_text
 from tasks.common.values import content_hash
 from tasks.encryption.exchange import Answer
-from tasks.hub import summary
-from tasks.hub.dossier import Dossier
-from tasks.hub.handles import Publication, Registration
+from tasks.hub.registration import Registration
+
+if TYPE_CHECKING:
+    from tasks.hub.dossier import Dossier
+    from tasks.hub.handles import Publication
+
+# What a flow does not need is imported where it is used: MLflow takes seconds, and so does what a dossier is made of.
 
 
 @step("register", cache=ALWAYS_RUN)
 def register(dossier: Dossier) -> Publication:
     """Write products, evidence and report into the run's folder, and register them. Repeatable."""
-    from tasks.hub import inventory, report  # MLflow takes seconds to import
+    from tasks.hub import inventory, report, summary
+    from tasks.hub.handles import Publication
 
     folder = settings.load().runs / f"{dossier.policy.name}-{content_hash(identity(dossier))[:8]}"
     for name, table in dossier.products.items():

@@ -71,6 +71,7 @@ def test_a_run_again_computes_nothing_and_registers_nothing_new(encrypted_run):
     assert Counter(steps_of(place.home))["evaluate"] == 2, "only the first run had parts to do"
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     place = running.prepared(tmp_path)
     run = start(*flow(place), home=place.home)
@@ -88,6 +89,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert kept
 
 
+@pytest.mark.long
 def test_the_evaluators_flow_needs_nothing_of_the_owners(tmp_path):
     place = running.prepared(tmp_path)
     lock = ("--passphrase-file", place.passphrase)
@@ -116,12 +118,12 @@ def test_what_the_owners_command_refuses_ends_the_flow_with_its_exit_code(tmp_pa
     assert not place.shared.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT])
-def test_an_interrupted_run_ends_in_order(tmp_path, number):
+@pytest.mark.long
+def test_an_interrupted_run_ends_in_order(tmp_path):
     place = running.prepared(tmp_path)
     run = start(*flow(place), home=place.home)
     run.until((place.shared / "to-evaluator").is_dir)
-    run.process.send_signal(number)
+    run.process.send_signal(signal.SIGINT)
     code, _, err = run.finish()
     assert code == 130, err
     assert run.survivors() == []

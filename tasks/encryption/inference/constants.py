@@ -42,9 +42,7 @@ def constant(session: Session, value: float, level: int, scale: float) -> Encode
     bound, error = float(abs(stands_for)), float(abs(stands_for - exact))
     require_fit(session, level, scale, abs(value), error)
     native = session.native if isinstance(session.native, Blank) else _written(session, rounded, level, scale)
-    return Encoded(
-        session, native, level=level, scale=scale, bound=bound and abs(value), error=error, shape=(), whole=True
-    )
+    return Encoded(session, native, level=level, scale=scale, bound=bound and abs(value), error=error, shape=())
 
 
 def _written(session: Session, rounded: int, level: int, scale: float) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.common.errors import InputError
+from tasks.encryption.inference.job import Inference
 from tasks.encryption.job import Job
 from tasks.encryption.jobs.aggregation import Aggregation
 from tasks.encryption.jobs.kmeans import KMeansDistances, KMeansUpdate
@@ -23,6 +24,7 @@ from tasks.encryption.jobs.training import LogisticTraining
 
 KINDS: dict[str, type[Job]] = {
     "aggregation": Aggregation,
+    "inference": Inference,
     "kmeans-distances": KMeansDistances,
     "kmeans-update": KMeansUpdate,
     "logistic-training": LogisticTraining,
