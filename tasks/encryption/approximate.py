@@ -129,23 +129,18 @@ class Approximate(Encrypted):
     def _sum(self, other: Any, operation: Callable[..., Any], plainly: Callable[..., Any]) -> Approximate:
         """What takes longest here is looking things up; a sum itself takes a tenth of a millisecond."""
         session, a, b = self.session, self, other
-        if not isinstance(other, Encrypted):
-            b, operation = self._summand(other), plainly
-        elif other.session is not session or other.shape != self.shape:
-            self.require_same(other)
-        elif other.level != self.level or other.scale != self.scale:
-            a, b = _aligned(self, other)
+        if not isinstance(b, Encrypted):
+            operation = plainly
+            if not isinstance(b, Encoded):
+                b = encode(session, b, self.level, self.scale)
+        if b.session is not session or b.shape != self.shape:
+            self.require_same(b)
+        if b.level != self.level or b.scale != self.scale:
+            a, b = _aligned(self, b)
         bound, error = a.bound + b.bound, a.error + b.error
         if not a.scale * (bound + 2 * error) < session.noise.half[a.level]:
             require_fit(session, a.level, a.scale, bound, error)
         return a.with_native(natively(operation, a.native, b.native, True), bound, error)
-
-    def _summand(self, given: Encoded | ArrayLike) -> Encoded:
-        made = given if isinstance(given, Encoded) else encode(self.session, given, self.level, self.scale)
-        self.require_same(made)
-        if made.level != self.level or not _same(made.scale, self.scale):
-            raise WouldBeWrong("this plaintext was encoded for another level or scale")
-        return made
 
     def _product(self, other: Encrypted) -> Approximate:
         self.require_same(other)
@@ -351,6 +346,8 @@ def _levelled(a: Approximate, b: Encrypted) -> tuple[Approximate, Approximate]:
 
 def _aligned(a: Approximate, b: Any) -> tuple[Approximate, Approximate]:
     """Both at one level and scale: the shallower one comes to the deeper; both go one down if only scales differ."""
+    if isinstance(b, Encoded):
+        raise WouldBeWrong("this plaintext was encoded for another level or scale")
     if a.level > b.level or (a.level == b.level and _same(b.scale, a.scale)):
         return a, b.at(a.level, a.scale)
     if b.level > a.level:
