@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 
@@ -61,6 +62,20 @@ app.command("unbias")(fairness.unbias)
 app.command("dicom")(imaging.dicom)
 app.command("doctor")(machine.doctor)
 app.command("serve")(machine.serve)
+
+
+def let_paragraphs_flow(commands: typer.Typer) -> None:
+    """Have help texts wrap at the terminal's width, not where lines of the docstring end."""
+    for command in commands.registered_commands:
+        if command.callback is not None:
+            paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+            command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            let_paragraphs_flow(group.typer_instance)
+
+
+let_paragraphs_flow(app)
 
 
 def main() -> None:

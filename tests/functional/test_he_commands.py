@@ -16,12 +16,15 @@ import termios
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
 pytest.importorskip("Pyfhel", reason="homomorphic encryption needs Pyfhel")
 
 from flows import cli
 from tasks.encryption import keys
+from tasks.encryption.inference.job import Inference
+from tasks.encryption.inference.transformation import plan_of
 from tests.functional.running import command, environment, secured
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - of keys that tests make
@@ -100,6 +103,30 @@ def test_four_programs_come_to_what_pandas_computes(place, done):
     assert found["units"] == [frame["age"].sum(), round(frame["bmi"].sum() * 10)]
     assert found["variance"] == pytest.approx(frame[["age", "bmi"]].var().tolist(), rel=1e-12)
     assert found["histogram age"] == np.histogram(frame["age"], [0, 18, 65, 120])[0].tolist()
+
+
+def test_a_fitted_model_predicts_on_a_table_that_stays_encrypted(place, he, tmp_path):
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame(rng.normal(size=(ROWS, 3)), columns=["age", "bmi", "pressure"])
+    model = LogisticRegression().fit(frame, frame.sum(axis=1) + rng.normal(size=ROWS) > 0)
+    (tmp_path / "job.json").write_text(Inference(plan=plan_of(model, frame)).model_dump_json())
+    # The table has the features in another order, and more than the model asks for.
+    frame.assign(name="x")[["name", "pressure", "age", "bmi"]].to_csv(tmp_path / "table.csv", index=False)
+    lock = ("--passphrase-file", place / "passphrase")
+    both = ("--keys", tmp_path / "k")
+    for run in (
+        ("keys", "make", tmp_path / "k", "--job", tmp_path / "job.json", *lock),
+        ("encrypt", tmp_path / "job.json", tmp_path / "table.csv", *both, "--folder", tmp_path / "x", *lock),
+        ("evaluate", tmp_path / "x", *both, "--json", tmp_path / "answer.json"),
+        ("decrypt", tmp_path / "x", *both, "--out", tmp_path / "result.npz", *lock),
+    ):
+        assert he(*run)[0] == 0
+    stated = json.loads((tmp_path / "answer.json").read_text())["error"]
+    assert 0 < stated < 1e-3
+    with np.load(tmp_path / "result.npz") as found:
+        off = np.abs(found["predictor"].ravel() - model.decision_function(frame))
+        assert off.max() <= stated
+        assert np.array_equal(found["predictor"].ravel() > 0, model.predict(frame))
 
 
 def test_the_result_is_its_owners_alone_and_is_not_shown(place, done):

@@ -8,14 +8,14 @@ from typer.testing import CliRunner
 
 from flows.commands.encryption_advice import advise as command
 from tasks.common.errors import InputError, ParametersError
-from tasks.encryption import advisor, costs, dry_run, libraries, plans, tfhe
-from tasks.encryption.advice import Verdict, priced
-from tasks.encryption.circuits import layouts
-from tasks.encryption.examples import example
-from tasks.encryption.libraries import Library
+from tasks.encryption.advising import advisor, costs, dry_run, libraries, plans, tfhe
+from tasks.encryption.advising.advice import Verdict, priced
+from tasks.encryption.advising.circuits import layouts
+from tasks.encryption.advising.examples import example
+from tasks.encryption.advising.libraries import Library
+from tasks.encryption.advising.problem import Problem
+from tasks.encryption.advising.rehearsal import Counts
 from tasks.encryption.parameters import Parameters, Scheme
-from tasks.encryption.problem import Problem
-from tasks.encryption.rehearsal import Counts
 
 pytest.importorskip("Pyfhel", reason="homomorphic encryption needs Pyfhel, which `make env` builds")
 

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.common.errors import ParametersError, WouldBeWrong
-from tasks.encryption import approximate, plans, rehearsal, trial
-from tasks.encryption.circuit import Kit
-from tasks.encryption.circuit_models import Diagonals
-from tasks.encryption.circuits import layouts
+from tasks.encryption import approximate
+from tasks.encryption.advising import plans, rehearsal, trial
+from tasks.encryption.advising.circuit import Kit
+from tasks.encryption.advising.circuit_models import Diagonals
+from tasks.encryption.advising.circuits import layouts
+from tasks.encryption.advising.problem import Operation, Problem
 from tasks.encryption.parameters import Parameters, Scheme
-from tasks.encryption.problem import Operation, Problem
 from tasks.encryption.security import MOST_BITS
 
 CKKS = Parameters(scheme="ckks", degree=8192, moduli_bits=(60, 40, 40, 60), scale_bits=40)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.common.errors import ParametersError, WouldBeWrong
-from tasks.encryption import rehearsal, trial
-from tasks.encryption.circuit import Circuit
+from tasks.encryption.advising import rehearsal, trial
+from tasks.encryption.advising.circuit import Circuit
+from tasks.encryption.advising.problem import Problem
+from tasks.encryption.advising.rehearsal import Counts
+from tasks.encryption.advising.trial import Trial
 from tasks.encryption.parameters import Parameters, Scheme, primes
-from tasks.encryption.problem import Problem
-from tasks.encryption.rehearsal import Counts
 from tasks.encryption.security import DEGREES, most_bits, smallest_degree
-from tasks.encryption.trial import Trial
 
 # Draws of noise and keys that an expected error is taken over, and what it has to be below the error that is allowed.
 DRAWS, MARGIN = 8, 2.0

@@ -9,10 +9,10 @@ import numpy as np
 from typing_extensions import override
 
 from tasks.common.errors import ParametersError
+from tasks.encryption.advising.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
+from tasks.encryption.advising.circuit_models import Diagonals
+from tasks.encryption.advising.problem import Problem
 from tasks.encryption.ciphertext import Encrypted
-from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
-from tasks.encryption.circuit_models import Diagonals
-from tasks.encryption.problem import Problem
 
 
 class Polynomial(Circuit):

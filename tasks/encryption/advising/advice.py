@@ -7,13 +7,13 @@ from typing import Any
 
 from tasks.common.errors import ParametersError
 from tasks.common.values import Value
-from tasks.encryption.costs import Machine
-from tasks.encryption.libraries import Library
+from tasks.encryption.advising.costs import Machine
+from tasks.encryption.advising.libraries import Library
+from tasks.encryption.advising.plans import Found
+from tasks.encryption.advising.problem import Problem
+from tasks.encryption.advising.rehearsal import Counts
+from tasks.encryption.advising.trial import Stage
 from tasks.encryption.parameters import Parameters, Scheme
-from tasks.encryption.plans import Found
-from tasks.encryption.problem import Problem
-from tasks.encryption.rehearsal import Counts
-from tasks.encryption.trial import Stage
 
 # Of a process with the libraries loaded, before it has keys.
 _PROCESS = 100 * 1024**2

@@ -13,9 +13,9 @@ import time
 import numpy as np
 import scipy.fft
 
-from tasks.encryption.advice import Plan, Seconds, Traffic
-from tasks.encryption.libraries import Library
-from tasks.encryption.problem import Operation, Problem
+from tasks.encryption.advising.advice import Plan, Seconds, Traffic
+from tasks.encryption.advising.libraries import Library
+from tasks.encryption.advising.problem import Operation, Problem
 
 _DIMENSION, _PARTS, _LEVELS = 800, 2, 1  # n, k + 1, l at 128 bits
 _RING, _BLOCK = 2048, 4  # N for tables of so many bits

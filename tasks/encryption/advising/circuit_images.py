@@ -9,9 +9,9 @@ from scipy.ndimage import map_coordinates
 from typing_extensions import override
 
 from tasks.common.errors import ParametersError
+from tasks.encryption.advising.circuit import Circuit, Data, Kit, ceil_div
+from tasks.encryption.advising.problem import Problem
 from tasks.encryption.ciphertext import Encrypted
-from tasks.encryption.circuit import Circuit, Data, Kit, ceil_div
-from tasks.encryption.problem import Problem
 
 _TOGETHER = 64  # ciphertexts of results that are made of slices which share their neighbours
 

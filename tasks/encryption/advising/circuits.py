@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tasks.encryption.circuit import Circuit
-from tasks.encryption.circuit_images import Zoom
-from tasks.encryption.circuit_models import MatrixVector, WeightedColumns, WeightedRows
-from tasks.encryption.circuit_networks import Network, PackedNetwork, Polynomial
-from tasks.encryption.circuit_tables import Aggregation, ColumnTotals, KMeansStep, Training
-from tasks.encryption.problem import Operation
+from tasks.encryption.advising.circuit import Circuit
+from tasks.encryption.advising.circuit_images import Zoom
+from tasks.encryption.advising.circuit_models import MatrixVector, WeightedColumns, WeightedRows
+from tasks.encryption.advising.circuit_networks import Network, PackedNetwork, Polynomial
+from tasks.encryption.advising.circuit_tables import Aggregation, ColumnTotals, KMeansStep, Training
+from tasks.encryption.advising.problem import Operation
 
 _LAYOUTS: dict[Operation, tuple[type[Circuit], ...]] = {
     Operation.SUM: (ColumnTotals,),

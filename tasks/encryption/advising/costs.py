@@ -26,9 +26,9 @@ from tasks.common import settings
 from tasks.common.store import write_text
 from tasks.common.values import Value, content_hash
 from tasks.encryption import approximate, exact, keys
+from tasks.encryption.advising.rehearsal import Counts
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.parameters import Parameters, Scheme
-from tasks.encryption.rehearsal import Counts
 from tasks.encryption.session import Session
 
 _FORMAT = 2

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tasks.encryption import approximate
+from tasks.encryption.advising.problem import Problem
 from tasks.encryption.approximate import Approximate
 from tasks.encryption.ciphertext import Encoded, Encrypted
-from tasks.encryption.problem import Problem
 from tasks.encryption.session import Session
 
 Data = dict[str, np.ndarray]

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.common.errors import KeyRefused, ParametersError, WouldBeWrong
-from tasks.encryption import keys, plans, trial
-from tasks.encryption.advice import DECRYPTING, EVALUATOR, DryRun, Plan, Seconds, priced
-from tasks.encryption.circuit import Circuit
-from tasks.encryption.circuits import layouts
-from tasks.encryption.costs import Machine
-from tasks.encryption.problem import Problem
-from tasks.encryption.trial import Stage, Trial
+from tasks.encryption import keys
+from tasks.encryption.advising import plans, trial
+from tasks.encryption.advising.advice import DECRYPTING, EVALUATOR, DryRun, Plan, Seconds, priced
+from tasks.encryption.advising.circuit import Circuit
+from tasks.encryption.advising.circuits import layouts
+from tasks.encryption.advising.costs import Machine
+from tasks.encryption.advising.problem import Problem
+from tasks.encryption.advising.trial import Stage, Trial
 
 
 def check(problem: Problem, plan: Plan, machine: Machine) -> DryRun:

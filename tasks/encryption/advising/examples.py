@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from tasks.common.errors import ParametersError
-from tasks.encryption.problem import Operation
+from tasks.encryption.advising.problem import Operation
 
 _ENDING = """\
 key: owner              # who can decrypt: owner, third-party (sees results only), nobody (alone), evaluator

@@ -11,9 +11,9 @@ from collections.abc import Hashable
 import numpy as np
 from typing_extensions import override
 
+from tasks.encryption.advising.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
+from tasks.encryption.advising.problem import Model, Operation, Problem
 from tasks.encryption.ciphertext import Encrypted
-from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
-from tasks.encryption.problem import Model, Operation, Problem
 
 _MOST_DIAGONALS = 2048  # of a matrix at once; larger ones are cut into blocks
 _BLOCK = 32  # features whose products are summed before they are rescaled once

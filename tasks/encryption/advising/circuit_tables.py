@@ -9,9 +9,9 @@ import numpy as np
 from typing_extensions import override
 
 from tasks.common.errors import ParametersError
+from tasks.encryption.advising.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
+from tasks.encryption.advising.problem import Operation, Problem
 from tasks.encryption.ciphertext import Encrypted
-from tasks.encryption.circuit import Circuit, Data, Kit, added, ceil_div, power_of_two
-from tasks.encryption.problem import Operation, Problem
 
 _MOST_INPUTS = 2_000  # ciphertexts that are worked on at once
 

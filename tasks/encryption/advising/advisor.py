@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 
 from tasks.common.errors import ParametersError
-from tasks.encryption import costs, dry_run, libraries, plans, tfhe
-from tasks.encryption.advice import Advice, Alternative, Plan, Verdict, priced
-from tasks.encryption.circuits import layouts
-from tasks.encryption.libraries import Library
+from tasks.encryption.advising import costs, dry_run, libraries, plans, tfhe
+from tasks.encryption.advising.advice import Advice, Alternative, Plan, Verdict, priced
+from tasks.encryption.advising.circuits import layouts
+from tasks.encryption.advising.libraries import Library
+from tasks.encryption.advising.problem import KeyHolder, Model, Operation, Problem
 from tasks.encryption.parameters import Scheme
-from tasks.encryption.problem import KeyHolder, Model, Operation, Problem
 from tasks.encryption.security import most_bits
 
 # Comparisons under TFHE that are still worth it, and seconds that they may take where there is no deadline.

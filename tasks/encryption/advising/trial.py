@@ -18,9 +18,9 @@ from typing_extensions import override
 
 from tasks.common.seeds import generator
 from tasks.encryption import approximate, envelope, exact
+from tasks.encryption.advising.circuit import Circuit, Data, Kit
+from tasks.encryption.advising.rehearsal import Counts, Numbers, rehearsing
 from tasks.encryption.ciphertext import Encrypted
-from tasks.encryption.circuit import Circuit, Data, Kit
-from tasks.encryption.rehearsal import Counts, Numbers, rehearsing
 from tasks.encryption.session import Session
 
 Effort = TypeVar("Effort", float, Counts)
