@@ -59,8 +59,11 @@ class Session:
         """The native context that encodes for a level.
 
         SEAL encodes for all primes and drops some afterwards, which costs as much at the last level as at the first. A
-        context without those primes has the same moduli from there on, so what it encodes is the same plaintext.
+        context without those primes has the same moduli from there on, so what it encodes is the same plaintext. What
+        stands in for a native context in a rehearsal brings its own.
         """
+        if level not in self._encoders and hasattr(self.native, "encoder_at"):
+            self._encoders[level] = self.native.encoder_at(level)
         if level not in self._encoders:
             *data, special = self.parameters.moduli_bits
             fewer = {"moduli_bits": (*data[: len(data) - level], special)}

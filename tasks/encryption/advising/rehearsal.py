@@ -15,6 +15,7 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,10 +135,17 @@ class Library:
     # What the evaluator does.
 
     def encodeFrac(self, slots: np.ndarray, _: None, scale: float) -> Numbers:  # noqa: N802 - Pyfhel's name
+        return self._encoded(0, slots, None, scale)
+
+    def encoder_at(self, level: int) -> Any:
+        """What encodes for a level; `Session.encoder` asks for it."""
+        return SimpleNamespace(encodeFrac=functools.partial(self._encoded, level))
+
+    def _encoded(self, level: int, slots: np.ndarray, _: None, scale: float) -> Numbers:
         values = self._filled(slots)
-        self._count("encode", 0)
+        self._count("encode", level)
         whole = _whole(values)
-        return Numbers(values, self._encoding(values, scale, whole), 0, scale, whole)
+        return Numbers(values, self._encoding(values, scale, whole), level, scale, whole)
 
     def encodeInt(self, slots: np.ndarray) -> Numbers:  # noqa: N802 - Pyfhel's name
         self._count("encode", 0)
@@ -195,11 +203,6 @@ class Library:
 
     def mod_switch_to_next_ctxt(self, a: Numbers, in_new: bool = False) -> Numbers:
         self._count("drop", a.level)
-        made = a.copy() if in_new else a
-        made.level += 1
-        return made
-
-    def mod_switch_to_next_ptxt(self, a: Numbers, in_new: bool = True) -> Numbers:
         made = a.copy() if in_new else a
         made.level += 1
         return made
