@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from flows.commands import encryption_keys
+from flows.commands import encryption_advice, encryption_keys
 from flows.commands.encryption_keys import LockKeyOption, PassphraseOption, part_of, read_description, unlocking
 from flows.commands.terminal import JsonOption, QuietOption, bar, console, write_json
 from tasks.common.errors import InputError
@@ -28,6 +28,7 @@ app = typer.Typer(
         "all, on Dask workers."
     ),
 )
+app.command("advise")(encryption_advice.advise)
 app.add_typer(encryption_keys.app, name="keys")
 
 KeysOption = Annotated[
