@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
-
-nibabel = pytest.importorskip("nibabel")
-
 import pydicom
+import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -17,6 +14,8 @@ from tasks.common.errors import InputError
 from tasks.imaging import volumes
 from tasks.imaging.volumes import Volume
 from tests.shared_data import shared_data
+
+pytest.importorskip("nibabel")
 
 
 def series(folder: Path, voxels: np.ndarray, spacing: tuple[float, float, float], name: str = "CANARY^NAME") -> Path:
@@ -111,7 +110,7 @@ def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["examples_ybr_color.dcm", "waveform_ecg.dcm", "MR_small.dcm"])
 def test_dicom_without_a_grayscale_volume_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="no grayscale image|single slice"):
+    with pytest.raises(InputError, match=r"no grayscale image|single slice"):
         volumes.read(shared_data(f"dicom/{name}"))
 
 
