@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 
@@ -11,6 +12,8 @@ from rich.markup import escape
 
 from flows.commands import (
     comparing,
+    encryption,
+    encryption_runs,
     fairness,
     imaging,
     keys,
@@ -34,16 +37,21 @@ app = typer.Typer(
         "Share health data without giving patients away.\n\n"
         "Begin with [bold]secured policy draft TABLE > policy.yaml[/], review the roles it guessed, then "
         "[bold]secured run data-flow --policy policy.yaml[/]. "
-        "Parts of the flow are commands of their own: anonymize, assess, synthesize, compare, unbias.\n\n"
-        "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 20 threshold not reached, "
-        "21 inconclusive, 22 conditions not reached, 23 privacy budget exhausted, 30 storage, 40 something missing, "
-        "50 a fault of ours, 130 interrupted."
+        "Parts of the flow are commands of their own: anonymize, assess, synthesize, compare, unbias. "
+        "Computing on data that stay encrypted: [bold]secured he[/].\n\n"
+        "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 14 encryption parameters, "
+        "15 key refused, 16 ciphertext, 20 threshold not reached, 21 inconclusive, 22 conditions not reached, 23 "
+        "privacy budget exhausted, 24 would decrypt to something wrong, 30 storage, 40 something missing, 50 a fault "
+        "of ours, 130 interrupted."
     ),
 )
+runs.app.command("encrypted-job")(encryption_runs.encrypted_job)
+runs.app.command("encrypted-evaluation")(encryption_runs.encrypted_evaluation)
 runs.app.command("neurosurgery")(neurosurgery.neurosurgery)
 app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")
 app.add_typer(keys.app, name="key")
+app.add_typer(encryption.app, name="he")
 app.command("anonymize")(single.anonymize)
 app.command("anonymize-set")(sets.anonymize_set)
 app.command("assess")(single.assess)
@@ -54,6 +62,20 @@ app.command("unbias")(fairness.unbias)
 app.command("dicom")(imaging.dicom)
 app.command("doctor")(machine.doctor)
 app.command("serve")(machine.serve)
+
+
+def let_paragraphs_flow(commands: typer.Typer) -> None:
+    """Have help texts wrap at the terminal's width, not where lines of the docstring end."""
+    for command in commands.registered_commands:
+        if command.callback is not None:
+            paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+            command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            let_paragraphs_flow(group.typer_instance)
+
+
+let_paragraphs_flow(app)
 
 
 def main() -> None:

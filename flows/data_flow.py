@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from prefect import Task, flow
+from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from flows import runtime
+from flows.runtime import submit
 from tasks.anonymization import steps as anonymization
 from tasks.anonymization.handles import Parts, Release
 from tasks.anonymization.ladder import Step
 from tasks.attacks import steps as attacks
 from tasks.attacks.handles import Shared, TargetGroups
 from tasks.attacks.score import Gate, Scorecard
+from tasks.common.code import code_version
 from tasks.common.errors import Inconclusive, SecuredError, ThresholdNotReached
 from tasks.common.policy import Policy
-from tasks.common.steps import code_version
 from tasks.common.table import Table
 from tasks.fairness import steps as fairness
 from tasks.fairness.handles import Unbiased
@@ -36,11 +37,6 @@ from tasks.validation import steps as validation
 T = TypeVar("T")
 # What a step takes: a value, or the future of one. Futures are what Prefect draws the graph of a run by.
 Later: TypeAlias = PrefectFuture[Any] | T
-
-
-def submit(step: Task[..., T], *inputs: Any) -> PrefectFuture[T]:
-    """Start a step on the cluster; its inputs may be futures of other steps."""
-    return step.submit(*inputs)
 
 
 def result(later: Later[T]) -> T:
@@ -66,22 +62,30 @@ def data_flow(policy: str, table: str = "", seed: int | None = None) -> Publicat
     checked = submit(validation.validate, job)
     rules, checks = job.result().policy, checked.result()
     parts = submit(anonymization.split, job, checked)
-    attempts, taken = protect(parts, rules)
+    protected = protect(parts, rules)
     dossier = Dossier(
         policy=rules,
         source=job.result().table,
         validation=checks,
         parts=parts.result(),
-        attempts=attempts,
-        steps=taken,
+        attempts=protected.attempts,
+        steps=protected.steps,
         code_version=code_version(),
     )
     if dossier.worth_completing:
-        dossier = complete(dossier)
+        dossier = complete(dossier, protected.release, parts)
     return conclude(dossier)
 
 
-def protect(parts: Later[Parts], policy: Policy) -> tuple[tuple[Attempt, ...], tuple[Step, ...]]:
+class Protected(NamedTuple):
+    """What anonymizing ended with: every attempt, every adjustment, and the last release."""
+
+    attempts: tuple[Attempt, ...]
+    steps: tuple[Step, ...]
+    release: PrefectFuture[Release]
+
+
+def protect(parts: Later[Parts], policy: Policy) -> Protected:
     """Anonymize, attack, score; adjust until the working threshold holds, or no adjustment helps."""
     threshold, confidence = policy.working_threshold, policy.attacks.confidence
     groups = submit(attacks.choose_targets, parts, "working", policy)
@@ -99,7 +103,7 @@ def protect(parts: Later[Parts], policy: Policy) -> tuple[tuple[Attempt, ...], t
             break
         taken.append(adjustment)
         plan = adjustment.plan
-    return tuple(attempts), tuple(taken)
+    return Protected(tuple(attempts), tuple(taken), release)
 
 
 def assess(
@@ -116,9 +120,9 @@ def assess(
     return submit(attacks.judge, evidence, threshold, confidence)
 
 
-def complete(dossier: Dossier) -> Dossier:
+def complete(dossier: Dossier, release: Later[Release], parts: Later[Parts]) -> Dossier:
     """Bring a protected release to volume, measure and mitigate bias, and ask the sealed control."""
-    policy, parts, release = dossier.policy, dossier.parts, dossier.release
+    policy = dossier.policy
     need = submit(utility.volume, release, parts, policy)
     candidates, accepted = top_up(release, need, parts, policy)
     unbiased = submit(fairness.unbias, release, accepted, parts, policy) if policy.fairness else None
@@ -133,40 +137,39 @@ def complete(dossier: Dossier) -> Dossier:
             "verdict": verdict,
             "distributions": tuple(shown.result()),
             "products": products(
-                release, result(made_up) if made_up else None, unbiased.result() if unbiased else None, verdict
+                dossier.release, result(made_up) if made_up else None, result(unbiased) if unbiased else None, verdict
             ),
         }
     )
 
 
 def top_up(
-    release: Release, need: Later[VolumeNeed | None], parts: Parts, policy: Policy
-) -> tuple[tuple[Candidate, ...], Synthetic | None]:
+    release: Later[Release], need: Later[VolumeNeed | None], parts: Later[Parts], policy: Policy
+) -> tuple[tuple[Candidate, ...], PrefectFuture[Synthetic | None] | None]:
     """Let the champion and its challengers learn the release; the most useful rows that pass the gate are taken."""
     made = [submit(synthesis.synthesize, release, need, policy, engine) for engine in policy.synthesis.engines]
-    champion: Synthetic | None = made[0].result()
-    if champion is None:
+    if made[0].result() is None:
         return (), None
-    # A challenger that fails is told, and does not end the run.
-    drawn: list[Any] = [champion, *(future.result(raise_on_failure=False) for future in made[1:])]
-    candidates = compare(drawn, release, parts, policy)
+    candidates = compare(made, release, parts, policy)
     groups = submit(attacks.choose_targets, parts, "working", policy)
     for place in ranked(candidates):
-        rows = drawn[place]
-        judged = assess(rows, release, groups, policy, policy.working_threshold, policy.attacks.confidence)
+        judged = assess(made[place], release, groups, policy, policy.working_threshold, policy.attacks.confidence)
         candidates[place] = candidates[place].model_copy(update={"card": judged.result()})
         if candidates[place].passes:
             candidates[place] = candidates[place].model_copy(update={"chosen": True})
-            return tuple(candidates), rows
+            return tuple(candidates), made[place]
     return tuple(candidates), None
 
 
-def compare(drawn: list[Any], release: Release, parts: Parts, policy: Policy) -> list[Candidate]:
-    """How useful the rows of each engine are, and whether they repeat anyone."""
+def compare(
+    made: list[PrefectFuture[Synthetic | None]], release: Later[Release], parts: Later[Parts], policy: Policy
+) -> list[Candidate]:
+    """How useful the rows of each engine are, and whether they repeat anyone; a challenger that fails is told."""
+    drawn: list[Any] = [future.result(raise_on_failure=False) for future in made]
     looked_at = {
         place: (
-            submit(utility.usefulness, release, rows, parts, policy),
-            submit(synthesis.copying, release, rows, parts, policy),
+            submit(utility.usefulness, release, made[place], parts, policy),
+            submit(synthesis.copying, release, made[place], parts, policy),
         )
         for place, rows in enumerate(drawn)
         if isinstance(rows, Synthetic)
@@ -177,12 +180,14 @@ def compare(drawn: list[Any], release: Release, parts: Parts, policy: Policy) ->
             found.append(Candidate(engine=engine, failed=str(rows)))
             continue
         fidelity, copying = (future.result() for future in looked_at[place])
-        made = Candidate(engine=engine, epochs=rows.epochs, account=rows.account)
-        found.append(made.model_copy(update={"fidelity": fidelity, "copying": copying}))
+        made_by = Candidate(engine=engine, epochs=rows.epochs, account=rows.account)
+        found.append(made_by.model_copy(update={"fidelity": fidelity, "copying": copying}))
     return found
 
 
-def open_sealed_control(release: Release, made_up: Later[Shared] | None, parts: Parts, policy: Policy) -> Verdict:
+def open_sealed_control(
+    release: Later[Release], made_up: Later[Shared] | None, parts: Later[Parts], policy: Policy
+) -> Verdict:
     """The final score, on people whom nothing was adjusted to."""
     groups = submit(attacks.choose_targets, parts, "sealed", policy)
     threshold, confidence = policy.threshold, policy.verdict_confidence

@@ -8,19 +8,23 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import prefect
+from prefect import State, Task
 from prefect.exceptions import TerminationSignal
+from prefect.futures import PrefectFuture
 from prefect.settings import temporary_settings
 from prefect_dask import DaskTaskRunner
 
 from tasks.common import processes, settings
 from tasks.common.errors import InputError, Interrupted, MissingPart
 from tasks.common.settings import Settings
+
+T = TypeVar("T")
 
 _SERVER_SECONDS = 120
 
@@ -152,6 +156,11 @@ def wait_until_up(url: str, ended: Any, log: Path, seconds: float = _SERVER_SECO
                 return
         time.sleep(0.1)
     raise MissingPart(f"the server at {url} does not come up; its log is {log}")
+
+
+def submit(step: Task[..., T], *inputs: Any, after: Sequence[State[Any]] = ()) -> PrefectFuture[T]:
+    """Start a step on the cluster; its inputs may be futures of other steps. after: steps that have to end before."""
+    return step.submit(*inputs, return_state=False, wait_for=list(after))
 
 
 def task_runner(where: Settings | None = None) -> DaskTaskRunner:

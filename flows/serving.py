@@ -90,7 +90,7 @@ class Services:
         mlflow_log = self._run("serve-mlflow", [*python, "mlflow", "server", *self._mlflow()], environment)
         runtime.wait_until_up(f"{self.prefect_page}/api/health", self._running[0].poll, prefect_log)
         runtime.wait_until_up(f"{self.mlflow_page}/health", self._running[1].poll, mlflow_log)
-        self.say("deploying the data flow")
+        self.say("deploying the flows")
         self._once([*python, "prefect", "work-pool", "create", POOL, "--type", "process", "--overwrite"], environment)
         deploy = ["deploy", "--all", "--prefect-file", str(CODE / "deployments" / "prefect.yaml")]
         self._once([*python, "prefect", "--no-prompt", *deploy], environment)

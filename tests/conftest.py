@@ -27,6 +27,8 @@ CHOP_POLICY = ROOT / "deployments" / "examples" / "chop.yaml"
 
 # The files whose tests look at one whole run of the data flow.
 WHOLE_RUN = ("test_pages.py", "test_data_flow.py", "test_canaries.py", "test_network.py")
+# And those whose tests look at one whole job under encryption.
+ENCRYPTED_RUN = ("test_encrypted_job.py", "test_encryption_canaries.py")
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +49,14 @@ def make_plan(k: int, l: dict[str, int] | None = None, suppression: float = 0.0,
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Files stay together, and one process has all that look at the whole run, which is then made once."""
+    """Files stay together, and one process has all that look at the same run, which is then made once."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
+            if file.endswith(ENCRYPTED_RUN):
+                return "encrypted run"
             return "whole run" if file.endswith(WHOLE_RUN) else file
 
     return ByFile(config, log)
@@ -64,3 +68,11 @@ def flow_run(tmp_path_factory):
     from tests.flow_run import whole_run
 
     return whole_run(tmp_path_factory.mktemp("flow"))
+
+
+@pytest.fixture(scope="session")
+def encrypted_run(tmp_path_factory):
+    """A whole job under encryption; see tests/encrypted_run.py."""
+    from tests.encrypted_run import encrypted_run
+
+    return encrypted_run(tmp_path_factory.mktemp("encrypted"))

@@ -40,7 +40,8 @@ def serve(
 ) -> None:
     """Start Prefect, MLflow and a worker on this machine, deploy the flows, and keep them running until Ctrl-C.
 
-    All listen on loopback only; there is no password. In Prefect's pages: Deployments, data-flow/hospital, Run.
+    All listen on loopback only; there is no password. In Prefect's pages: Deployments, data-flow/hospital, Run; or
+    encrypted-job/one-machine and encrypted-evaluation/evaluator.
     """
     where = settings.load()
     where.ensure_writable()

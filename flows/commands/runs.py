@@ -54,7 +54,8 @@ def data_flow(
     _check_early(policy, table)
     if (ended := processes.end_orphans(where.processes)) and not quiet:
         progress_console.print(f"[dim]ended {ended} processes that an interrupted run had left behind[/]")
-    published = _run(str(policy.absolute()), str(table.absolute()) if table else "", seed, fresh=fresh, quiet=quiet)
+    given = {"policy": str(policy.absolute()), "table": str(table.absolute()) if table else "", "seed": seed}
+    published = run_flow("flows.data_flow", "data_flow", given, fresh=fresh, quiet=quiet)
     write_json(json, _result(published))
     _tell(published)
 
@@ -69,16 +70,22 @@ def _check_early(policy: Path, table: Path | None) -> None:
     reading.require_same_columns(open_table(place), rules)
 
 
-def _run(policy: str, table: str, seed: int | None, *, fresh: bool, quiet: bool) -> Publication:
+def run_flow(module: str, name: str, given: dict[str, Any], *, fresh: bool = False, quiet: bool) -> Any:
+    """Run a flow on this machine with a Prefect server of its own, or that of PREFECT_API_URL, and show its steps.
+
+    given: its parameters. fresh: whether every step is done again.
+    """
     from flows import progress, runtime
 
     where = settings.load()
     show = not quiet and progress_console.is_terminal
     if show:
         progress_console.print("[dim]starting a Prefect server and Dask workers[/]")
-    with runtime.interruptible() as listen, runtime.prefect_server(where, meanwhile=_import_flow) as api_url:
-        from flows.data_flow import data_flow as whole_flow
-
+    # To import a flow is to import every room that it goes through, which takes seconds.
+    with (
+        runtime.interruptible() as listen,
+        runtime.prefect_server(where, meanwhile=lambda: importlib.import_module(module)) as api_url,
+    ):
         ids: list[str] = []
 
         def note(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 - the names of a Prefect hook
@@ -87,16 +94,11 @@ def _run(policy: str, table: str, seed: int | None, *, fresh: bool, quiet: bool)
             processes.note_children(where.processes)
 
         with runtime.fresh_results(fresh):
-            noted = whole_flow.with_options(on_running=[note])
+            noted = getattr(importlib.import_module(module), name).with_options(on_running=[note])
             if not show:
-                return noted(policy, table, seed)
+                return noted(**given)
             with progress.shown(api_url, ids, progress_console):
-                return noted(policy, table, seed)
-
-
-def _import_flow() -> None:
-    """Import every room, which takes seconds."""
-    importlib.import_module("flows.data_flow")
+                return noted(**given)
 
 
 def _result(published: Publication) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.common.policy import Column
+from tasks.common.reading import floats
 from tasks.common.transformation_forms import Limit
 
 _EPOCH = dt.date(1970, 1, 1).toordinal()
@@ -56,7 +57,7 @@ class Moved:
 
     def add(self, exact: pa.Array | pa.ChunkedArray, released: pa.Array | pa.ChunkedArray) -> None:
         """One more batch of values before and after."""
-        before, after = _floats(exact), _floats(released)
+        before, after = floats(exact), floats(released)
         known = ~(np.isnan(before) | np.isnan(after))
         before, after, count = before[known], after[known], int(known.sum())
         if count == 0:
@@ -77,9 +78,3 @@ def moved_loss(exact: pa.Array | pa.ChunkedArray, released: pa.Array | pa.Chunke
 
 def _position(limit: Limit) -> float:
     return float(limit.toordinal() - _EPOCH) if isinstance(limit, dt.date) else float(limit)
-
-
-def _floats(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    if pa.types.is_date(values.type):
-        values = values.cast(pa.int32())
-    return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False))

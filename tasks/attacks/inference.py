@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tasks.attacks import learning, neighbours, space
 from tasks.attacks.adversary import Adversary, Method
+from tasks.common import reading
 from tasks.common.policy import Kind, Policy
 from tasks.common.seeds import derive
 
@@ -77,7 +78,7 @@ def value_strata(adversary: Adversary, groups: list[pa.Table]) -> list[np.ndarra
     """
     secrets = [group[adversary.secret] for group in groups]
     if adversary.secret_kind in {Kind.NUMERIC, Kind.DATE}:
-        strata = _quarters([space.floats(secret) for secret in secrets])
+        strata = _quarters([reading.floats(secret) for secret in secrets])
     else:
         _, codes = space.factorize(pa.chunked_array([c for s in secrets for c in s.chunks]))
         strata = np.split(codes.astype(np.int64), np.cumsum([len(secret) for secret in secrets])[:-1])

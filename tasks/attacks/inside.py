@@ -22,6 +22,7 @@ from tasks.attacks.assess import People
 from tasks.attacks.risk import Interval, Stratum, Trials, excess_risk
 from tasks.attacks.score import Scorecard
 from tasks.attacks.targets import Targets
+from tasks.common import reading
 from tasks.common.policy import Kind, Policy
 from tasks.common.seeds import generator
 from tasks.common.values import Value
@@ -148,7 +149,7 @@ def look(
 def _cells(name: str, policy: Policy, sides: list[pa.Table]) -> list[tuple[str, str, list[np.ndarray]]]:
     """Column, value or range, and who has it on each side, bool (people,); only where enough people do."""
     if policy.columns[name].kind in {Kind.NUMERIC, Kind.DATE}:
-        masks = _quarters([space.floats(side[name]) for side in sides])
+        masks = _quarters([reading.floats(side[name]) for side in sides])
     else:
         values, codes = space.factorize(pa.chunked_array([c for side in sides for c in side[name].chunks]))
         parts = np.split(codes, [sides[0].num_rows])

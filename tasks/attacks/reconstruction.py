@@ -34,6 +34,7 @@ from tasks.anonymization import hierarchies
 from tasks.anonymization.hierarchies import ANY, Hierarchy, Label
 from tasks.attacks import refining, space
 from tasks.attacks.adversary import Adversary, Method
+from tasks.common import reading
 from tasks.common.errors import TableError
 from tasks.common.policy import Column, Kind, Policy
 
@@ -158,7 +159,7 @@ def _cover_interval(part: np.ndarray, cell_of_leaf: np.ndarray, tree: Hierarchy,
     The ends of an interval made for a class are values of the class, one in each half.
     """
     known = [place for place, leaf in enumerate(tree.leaves) if leaf is not None]
-    values = space.floats(pa.chunked_array([[tree.leaves[place] for place in known]]))
+    values = reading.floats(pa.chunked_array([[tree.leaves[place] for place in known]]))
     inside = (values >= span[0]) & (values <= span[1])
     upper = values > (span[0] + span[1]) / 2
     part[cell_of_leaf[np.array(known)[inside]]] = upper[inside]

@@ -25,6 +25,7 @@ from tasks.anonymization.classes import pack
 from tasks.anonymization.hierarchies import ANY, Label
 from tasks.common.errors import TableError
 from tasks.common.policy import Column, Kind, Policy
+from tasks.common.reading import floats
 
 _INTERVAL = re.compile(r"^[\[(](?P<low>-inf|-?[\d.e+-]+), (?P<high>inf|-?[\d.e+-]+)(?P<end>[)\]])$")
 _SLACK = 1e-9
@@ -243,14 +244,6 @@ def _assembled_number(target: np.ndarray, codes: np.ndarray, bounds: np.ndarray)
     if least > most:
         least, most = 0.0, 1.0
     return _Number(target, codes.astype(np.int32), np.clip(bounds, least, most), max(most - least, _SLACK))
-
-
-def floats(values: pa.ChunkedArray) -> np.ndarray:
-    """Numbers, or days since 1970, NaN where missing; float64 (rows,)."""
-    flat = values.combine_chunks()
-    if pa.types.is_date(flat.type):
-        flat = flat.cast(pa.int32())
-    return flat.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 def _span(label: Label, column: Column, step: float) -> tuple[float, float] | None:

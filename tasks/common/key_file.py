@@ -10,12 +10,12 @@ from __future__ import annotations
 import hmac
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.common.errors import InputError, StorageError
+from tasks.common.private_file import read_private
 from tasks.common.settings import home
 
 KEY_BYTES = 32  # the output of SHA-256; RFC 2104, section 3, discourages shorter keys
@@ -89,13 +89,9 @@ def read(path: Path) -> Key:
     """
     _require_outside_home(path)
     try:
-        with path.open("rb") as file:
-            _require_private(path, os.fstat(file.fileno()))
-            text = file.read(4096).decode("ascii", errors="replace")
+        text = read_private(path, "key").decode("ascii", errors="replace")
     except FileNotFoundError:
         raise InputError(f"there is no key at {path}; `secured key new {path}` makes one") from None
-    except OSError as error:
-        raise InputError(f"the key {path} cannot be read ({error.strerror})") from error
     match = _FORMAT.fullmatch(text)
     if match is None or len(match[1]) % 2:
         raise InputError(f"{path} is no key file of SECURED; `secured key new FILE` makes one")
@@ -105,18 +101,6 @@ def read(path: Path) -> Key:
     if len(set(secret)) < KEY_BYTES // 4:
         raise InputError(f"the key in {path} was not drawn at random; `secured key new FILE` makes one that is")
     return Key(secret)
-
-
-def _require_private(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"the key {path} is no regular file")
-    if status.st_mode & 0o077:
-        raise InputError(
-            f"the key {path} can be read by others (mode {stat.S_IMODE(status.st_mode):o}); "
-            f"`chmod 600 {path}`, and make a new one if somebody may have seen it"
-        )
-    if status.st_uid not in {os.geteuid(), 0}:
-        raise InputError(f"the key {path} belongs to somebody else; ask for a copy of your own")
 
 
 def _require_outside_home(path: Path) -> None:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,13 +14,26 @@ import yaml
 from pydantic import ValidationError
 
 from tasks.common.criteria_forms import Criteria, PopulationFile
-from tasks.common.errors import InputError, PolicyError
+from tasks.common.errors import InputError, PolicyError, SecuredError
 from tasks.common.hierarchy_forms import HierarchyFile
 from tasks.common.policy import Policy
 from tasks.common.values import Value
 
 Path_ = tuple[str | int, ...]
 Form = TypeVar("Form", bound=Value)
+
+
+@dataclass(frozen=True)
+class Words:
+    """How complaints call a form, where its keys are told, what to do where there is no file, and what is raised."""
+
+    form: str = "policy"
+    schema: str = "`secured policy schema`"
+    missing: str = "`secured policy draft TABLE` writes a first one"
+    error: type[SecuredError] = PolicyError
+
+
+_POLICY = Words()
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,24 +58,24 @@ def read(path: Path | str) -> Policy:
     return _absolute(read_as(Policy, path), path.absolute().parent)
 
 
-def read_as(form: type[Form], path: Path) -> Form:
+def read_as(form: type[Form], path: Path, words: Words = _POLICY) -> Form:
     """Read YAML of any form that policies are written in; see `read`. Paths stay as they are written."""
-    text = _text(path)
+    text = _text(path, words)
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise PolicyError(f"{path}, line {line}: this is not YAML: {error.problem}") from error
+        raise words.error(f"{path}, line {line}: this is not YAML: {error.problem}") from error
     lines: dict[Path_, int] = {}
-    _note_lines(node, (), lines, path)
+    _note_lines(node, (), lines, path, words)
     document = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     if not isinstance(document, dict):
         first = " and ".join(f"`{name}:`" for name, field in form.model_fields.items() if field.is_required())
-        raise PolicyError(f"{path}: a policy is a mapping with {first}; see `secured policy schema`")
+        raise words.error(f"{path}: a {words.form} is a mapping with {first}; see {words.schema}")
     try:
         return form.model_validate(document)
     except ValidationError as error:
-        raise PolicyError(_complaints(error, lines, path, form)) from error
+        raise words.error(_complaints(error, lines, path, form, words)) from error
 
 
 def schema() -> str:
@@ -71,11 +85,11 @@ def schema() -> str:
     )
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, words: Words) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"there is no policy at {path}; `secured policy draft TABLE` writes a first one") from None
+        raise InputError(f"there is no {words.form} at {path}; {words.missing}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text: {_reason(error)}") from error
 
@@ -84,27 +98,27 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
     return error.strerror or "unreadable" if isinstance(error, OSError) else f"byte {error.start} is none"
 
 
-def _note_lines(node: yaml.Node | None, at: Path_, lines: dict[Path_, int], path: Path) -> None:
+def _note_lines(node: yaml.Node | None, at: Path_, lines: dict[Path_, int], path: Path, words: Words) -> None:
     """Remember the line of every key and item; refuse a key that stands twice."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             place = (*at, str(key.value))
             if place in lines:
-                raise PolicyError(f"{path}, line {key.start_mark.line + 1}: `{key.value}` stands here a second time")
+                raise words.error(f"{path}, line {key.start_mark.line + 1}: `{key.value}` stands here a second time")
             lines[place] = key.start_mark.line + 1
-            _note_lines(value, place, lines, path)
+            _note_lines(value, place, lines, path, words)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             lines[(*at, index)] = value.start_mark.line + 1
-            _note_lines(value, (*at, index), lines, path)
+            _note_lines(value, (*at, index), lines, path, words)
 
 
-def _complaints(error: ValidationError, lines: dict[Path_, int], path: Path, form: type[Value]) -> str:
+def _complaints(error: ValidationError, lines: dict[Path_, int], path: Path, form: type[Value], words: Words) -> str:
     told = []
     for problem in error.errors(include_url=False):
         place = tuple(part for part in problem["loc"] if part != "[key]")
         line = _line(place or _named_place(problem["msg"]), lines)
-        told.append(f"{path}, line {line}: {_sentence(place, problem, lines, form)}")
+        told.append(f"{path}, line {line}: {_sentence(place, problem, lines, form, words)}")
     return "\n".join(dict.fromkeys(told))
 
 
@@ -128,21 +142,21 @@ def _written(place: Path_, lines: dict[Path_, int]) -> Path_:
     return kept
 
 
-def _sentence(place: Path_, problem: Any, lines: dict[Path_, int], form: type[Value]) -> str:
-    where = ".".join(str(part) for part in _written(place, lines)) or "policy"
+def _sentence(place: Path_, problem: Any, lines: dict[Path_, int], form: type[Value], words: Words) -> str:
+    where = ".".join(str(part) for part in _written(place, lines)) or words.form
     if problem["type"] == "extra_forbidden":
-        return f"unknown key `{place[-1]}`{_did_you_mean(str(place[-1]), form)}"
+        return f"unknown key `{place[-1]}`{_did_you_mean(str(place[-1]), form, words)}"
     if problem["type"] == "missing":
         return f"{where}: `{place[-1]}:` is missing"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{where}: {message[0].lower()}{message[1:]}"
 
 
-def _did_you_mean(key: str, form: type[Value]) -> str:
+def _did_you_mean(key: str, form: type[Value], words: Words) -> str:
     names: set[str] = set()
     _collect_properties(form.model_json_schema(), names)
     close = difflib.get_close_matches(key, sorted(names), n=1)
-    return f"; did you mean `{close[0]}`?" if close else "; see `secured policy schema` for the known ones"
+    return f"; did you mean `{close[0]}`?" if close else f"; see {words.schema} for the known ones"
 
 
 def _collect_properties(schema: Any, names: set[str]) -> None:

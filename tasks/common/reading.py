@@ -33,6 +33,15 @@ def read(table: Table, policy: Policy, columns: list[str] | None = None) -> pa.T
     return pa.table({name: as_kind(raw[name], name, policy.columns[name]) for name in columns})
 
 
+def floats(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Numbers as they are, dates in days since 1970, times in their unit; NaN where missing; float64 (rows,)."""
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.date32()).cast(pa.int32())
+    elif pa.types.is_timestamp(values.type):
+        values = values.cast(pa.int64())
+    return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+
+
 def read_release(table: Table, policy: Policy) -> pa.Table:
     """A table that may have been generalized already: labels stay labels, numbers become numbers.
 

@@ -5,6 +5,7 @@
 | SECURED_HOME        | anyone; the folder for results, runs and the local knowledge base (~/.secured)   |
 | SECURED_WORKERS     | anyone; Dask worker processes of a run (one per core, at most 8)                 |
 | SECURED_CLUSTER     | HPC operators; `local` (default) or `slurm`                                      |
+| SECURED_CONCRETE    | anyone; the environment of Concrete for trees under TFHE (SECURED_HOME/concrete)   |
 | SECURED_SLURM_*     | HPC operators; QUEUE, MEMORY, WALLTIME, INTERFACE of the Dask jobs               |
 | PREFECT_API_URL     | who runs a Prefect server; without it each run brings a temporary one            |
 | MLFLOW_TRACKING_URI | who runs an MLflow server; without it the knowledge base is SQLite under the home |

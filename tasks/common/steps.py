@@ -7,7 +7,6 @@ anywhere, start it again, and only what is missing is done.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy, CachePolicy
 
 from tasks.common import settings
+from tasks.common.code import TASKS, code_version
 from tasks.common.errors import RunFailed, SecuredError
 from tasks.common.identity import identity
 from tasks.common.store import Store
@@ -24,18 +24,6 @@ from tasks.common.values import content_hash
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_TASKS = Path(__file__).parent.parent
-_CODE = {".py", ".j2", ".css"}
-
-
-@functools.cache
-def code_version() -> str:
-    """SHA-256 of everything under tasks/ that can change a result, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in _TASKS.rglob("*") if p.suffix in _CODE):
-        digest.update(str(path.relative_to(_TASKS)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _cache_key(context: Any, parameters: dict[str, Any]) -> str:
@@ -88,7 +76,7 @@ def _place(error: BaseException) -> str:
     place, trace = "", error.__traceback__
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
-        if path.is_relative_to(_TASKS):
-            place = f" at {path.relative_to(_TASKS.parent)}, line {trace.tb_lineno}"
+        if path.is_relative_to(TASKS):
+            place = f" at {path.relative_to(TASKS.parent)}, line {trace.tb_lineno}"
         trace = trace.tb_next
     return f"{type(error).__name__}{place}; SECURED_DEBUG=1 shows the whole error, which may contain patients' data"

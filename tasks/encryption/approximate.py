@@ -7,18 +7,18 @@ nothing is off by the little that primes differ from powers of two, which other 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tasks.common.errors import WouldBeWrong
-from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner
+from tasks.encryption.ciphertext import Encoded, Encrypted, checked, natively, require_owner, stated, within
 from tasks.encryption.session import Session
 
-# Relative difference of two scales that floating point alone explains.
-_SAME_SCALE = 1e-12
+# Relative difference of two scales that floating point alone explains, and that errors have room for.
+_SAME_SCALE = 1e-14
 
 
 class Approximate(Encrypted):
@@ -27,14 +27,13 @@ class Approximate(Encrypted):
     __slots__ = ()
 
     def __add__(self, other: Encrypted | Encoded | ArrayLike) -> Approximate:
-        return self._sum(other, 1)
+        return self._sum(other, self.session.native.add, self.session.native.add_plain)
 
     def __sub__(self, other: Encrypted | Encoded | ArrayLike) -> Approximate:
-        return self._sum(other, -1)
+        return self._sum(other, self.session.native.sub, self.session.native.sub_plain)
 
     def __neg__(self) -> Approximate:
-        native = natively(self.session.native.negate, self.native, True)
-        return self.like(native, bound=self.bound, error=self.error)
+        return self.with_native(natively(self.session.native.negate, self.native, True), self.bound, self.error)
 
     def __mul__(self, other: Encrypted | Encoded | ArrayLike) -> Approximate:
         if isinstance(other, Encrypted):
@@ -87,12 +86,14 @@ class Approximate(Encrypted):
         return self.like(native, bound=bound, error=error, scale=scale)
 
     def rescaled(self) -> Approximate:
-        """Divided by the next prime, in place: the scale falls, one level is used up."""
-        prime = self.next_prime
-        natively(self.session.native.rescale_to_next, self.native)
-        scale = self.scale / prime
-        error = self.error + self.session.noise.rescaling(scale)
-        return self.like(self.native, bound=self.bound, error=error, scale=scale, level=self.level + 1)
+        """Divided by the next prime, in place: the scale falls, one level is used up. Returns itself."""
+        session, level = self.session, self.level + 1
+        scale = self.scale / self.next_prime
+        error = self.error + session.noise.rescaling(scale)
+        require_fit(session, level, scale, self.bound, error)
+        natively(session.native.rescale_to_next, self.native)
+        self.scale, self.error, self.level = scale, error, level
+        return self
 
     def at(self, level: int, scale: float) -> Approximate:
         """The same numbers at a deeper level and a given scale, by a product with one where the scales differ.
@@ -100,42 +101,46 @@ class Approximate(Encrypted):
         Raises:
             WouldBeWrong: the level is not deeper, or the scale cannot be reached.
         """
-        native = self.session.native
         if level < self.level or level > self.session.noise.last:
             raise WouldBeWrong(f"a ciphertext of level {self.level} cannot be brought to level {level}")
-        made = self.like(self.native.copy(), bound=self.bound, error=self.error)
-        if _same(made.scale, scale):
-            for _ in range(level - made.level):
-                natively(native.mod_switch_to_next_ctxt, made.native)
-            return made.like(made.native, bound=made.bound, error=made.error, level=level)
+        if _same(self.scale, scale):
+            return self._lowered(level)._with_scale(scale)
         if level == self.level:
             raise WouldBeWrong(f"scales {self.scale:g} and {scale:g} differ, and no level is left to even them out")
-        while made.level < level - 1:
-            natively(native.mod_switch_to_next_ctxt, made.native)
-            made = made.like(made.native, bound=made.bound, error=made.error, level=made.level + 1)
+        made = self._lowered(level - 1)
         factor = scale * made.next_prime / made.scale
         if factor < 2:
             raise WouldBeWrong(f"scale {self.scale:g} cannot be brought to {scale:g}")
-        one = encode(self.session, 1.0, made.level, factor)
-        evened = made.times(one).rescaled()
-        return evened.like(evened.native, bound=evened.bound, error=evened.error, scale=scale)
+        return made.times(encode(self.session, 1.0, made.level, factor)).rescaled()._with_scale(scale)
 
-    def _sum(self, other: Any, sign: int) -> Approximate:
-        session = self.session
-        a, b = self, other
-        if isinstance(other, Encrypted):
-            self.require_same(other)
-            a, b = (self, other) if self._fits(other) else _aligned(self, other)
-            operation = session.native.add if sign > 0 else session.native.sub
-        else:
-            b = other if isinstance(other, Encoded) else encode(session, other, self.level, self.scale)
+    def _lowered(self, level: int) -> Approximate:
+        require_fit(self.session, level, self.scale, self.bound, self.error)
+        native = self.native.copy()
+        for _ in range(level - self.level):
+            natively(self.session.native.mod_switch_to_next_ctxt, native)
+        return self.like(native, bound=self.bound, error=self.error, level=level)
+
+    def _with_scale(self, scale: float) -> Approximate:
+        """Of this scale, in place, where the last bit may differ, by which SEAL tells scales apart."""
+        self.native.set_scale(scale)
+        self.scale = scale
+        return self
+
+    def _sum(self, other: Any, operation: Callable[..., Any], plainly: Callable[..., Any]) -> Approximate:
+        """What takes longest here is looking things up; a sum itself takes a tenth of a millisecond."""
+        session, a, b = self.session, self, other
+        if not isinstance(b, Encrypted):
+            operation = plainly
+            if not isinstance(b, Encoded):
+                b = encode(session, b, self.level, self.scale)
+        if b.session is not session or b.shape != self.shape:
             self.require_same(b)
-            if b.level != a.level or not _same(b.scale, a.scale):
-                raise WouldBeWrong("this plaintext was encoded for another level or scale")
-            operation = session.native.add_plain if sign > 0 else session.native.sub_plain
+        if b.level != self.level or b.scale != self.scale:
+            a, b = _aligned(self, b)
         bound, error = a.bound + b.bound, a.error + b.error
-        require_fit(session, a.level, a.scale, bound, error)
-        return a.like(natively(operation, a.native, b.native, True), bound=bound, error=error)
+        if not a.scale * (bound + 2 * error) < session.noise.half[a.level]:
+            require_fit(session, a.level, a.scale, bound, error)
+        return a.with_native(natively(operation, a.native, b.native, True), bound, error)
 
     def _product(self, other: Encrypted) -> Approximate:
         self.require_same(other)
@@ -161,9 +166,12 @@ def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Enc
         WouldBeWrong: values are not finite, too many, or too large for the modulus.
     """
     array, bound = checked(values, session, exact=False)
-    error = session.noise.encoding(scale, bound)
+    if array.ndim == 0:
+        slots, error = np.full(session.slots, array), session.noise.constant(scale, bound)
+    else:
+        slots = array.reshape(-1)
+        error = session.noise.encoding(scale, bound, slots)
     require_fit(session, level, scale, bound, error)
-    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
     native = natively(session.encoder(level).encodeFrac, slots, None, scale)
     return Encoded(session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape)
 
@@ -175,12 +183,10 @@ def encrypt(session: Session, values: ArrayLike, layout: str = "values", bound: 
         WouldBeWrong: values are not finite, beyond the bound, too many, or too large for the modulus.
     """
     array, largest = checked(values, session, exact=False)
-    if bound is not None and largest > bound:
-        raise WouldBeWrong(f"values of up to {largest:g} are beyond the stated bound of {bound:g}")
-    most, scale = largest if bound is None else bound, session.scale
+    most, scale = stated(largest, bound), session.scale
     error = session.noise.encryption(scale, most)
     require_fit(session, 0, scale, most, error)
-    slots = np.full(session.slots, array) if array.ndim == 0 else np.ascontiguousarray(array).reshape(-1)
+    slots = np.full(session.slots, array) if array.ndim == 0 else array.reshape(-1)
     native = natively(session.native.encryptFrac, slots, None, scale)
     shape = array.shape or (session.slots,)
     return Approximate(session, native, level=0, scale=scale, bound=most, error=error, shape=shape, layout=layout)
@@ -195,11 +201,8 @@ def decrypt(ciphertext: Approximate) -> np.ndarray:
     """
     session = ciphertext.session
     require_owner(session)
-    slots = np.asarray(session.native.decryptFrac(ciphertext.native))
-    values = slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
-    if not np.all(np.abs(slots) <= ciphertext.bound + ciphertext.error):
-        raise WouldBeWrong("a decrypted number is beyond the bound that its ciphertext claims; it was not made rightly")
-    return values
+    slots = within(natively(session.native.decryptFrac, ciphertext.native), ciphertext.bound + ciphertext.error)
+    return slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
 
 
 def dot(ciphertexts: Iterable[Approximate], factors: Iterable[Encoded]) -> Approximate:
@@ -225,6 +228,38 @@ def dot(ciphertexts: Iterable[Approximate], factors: Iterable[Encoded]) -> Appro
     return total.like(native, bound=bound, error=error).rescaled()
 
 
+def inner(left: Iterable[Approximate], right: Iterable[Approximate]) -> Approximate:
+    """The sum of products of ciphertexts, relinearized once and not yet rescaled. All products are of one scale.
+
+    Raises:
+        WouldBeWrong: there is nothing to sum, or as for products and sums.
+        KeyRefused: there is no key for products.
+    """
+    pairs = list(zip(left, right, strict=True))
+    if not pairs:
+        raise WouldBeWrong("a sum of no products has no ciphertext")
+    first, second = pairs[0]
+    session, level, scale = first.session, first.level, first.scale * second.scale
+    first.require_products()
+    bound, error, native = 0.0, session.noise.switch(scale, level), None
+    for a, b in pairs:
+        a.require_same(b)
+        first.require_same(a)
+        if a.level != level or b.level != level or not _same(a.scale * b.scale, scale):
+            raise WouldBeWrong("the products have different levels or scales")
+        bound += a.bound * b.bound
+        error += a.bound * b.error + b.bound * a.error + a.error * b.error
+        require_fit(session, level, scale, bound, error)
+        product = natively(session.native.multiply, a.native, b.native, True)
+        if native is None:
+            native = product
+        else:
+            product.set_scale(native.scale)  # what floating point made a last bit different
+            natively(session.native.add, native, product)
+    natively(session.native.relinearize, native)
+    return first.like(native, bound=bound, error=error, scale=scale)
+
+
 def blend(ciphertexts: Sequence[Approximate], weights: np.ndarray, scale: float) -> Approximate:
     """In every slot a sum of the ciphertexts' numbers, each with its own weight, not yet rescaled.
 
@@ -234,7 +269,7 @@ def blend(ciphertexts: Sequence[Approximate], weights: np.ndarray, scale: float)
     Args:
         ciphertexts: of one level and scale, with all slots in use.
         weights: a row of slots for each ciphertext; rows of zeros are left out.
-        scale: that the weights are encoded with. Their roundings are independent, so their errors add as squares.
+        scale: that the weights are encoded with.
 
     Raises:
         WouldBeWrong: weights are not finite or not one row each, all are zero, or as for products and sums.
@@ -247,9 +282,8 @@ def blend(ciphertexts: Sequence[Approximate], weights: np.ndarray, scale: float)
         if not first._fits(ciphertexts[place]):
             raise WouldBeWrong("ciphertexts of different levels or scales cannot be summed")
     bound, worst = max(ciphertexts[i].bound for i in used), max(ciphertexts[i].error for i in used)
-    rounding, terms = session.noise.encoding(scale, 0.0), len(used)
-    floating = session.noise.encoding(scale, most) - rounding
-    error = worst * (most + terms * rounding) + bound * (math.sqrt(terms) * rounding + floating)
+    rounding = sum(session.noise.encoding(scale, float(np.abs(slots[i]).max()), slots[i]) for i in used)
+    error = worst * (most + rounding) + bound * rounding
     require_fit(session, level, first.scale * scale, bound * most, error)
     encode_slots, native = session.encoder(level).encodeFrac, session.native
     total = None
@@ -288,10 +322,13 @@ def _product_unless_zero(native: Any, ciphertext: Any, factor: Any) -> Any | Non
 def require_fit(session: Session, level: int, scale: float, bound: float, error: float) -> None:
     """Refuse what would wrap around the modulus of a level.
 
-    Coefficients of a real vector are at most its largest slot; the error counts twice, for its imaginary part.
+    Coefficients of a real vector are at most its largest slot; the error counts twice, for its imaginary part. SEAL
+    rescales to scales beyond the modulus, and decrypts nothing of such a scale, however small the numbers are.
     """
-    if not scale * (bound + 2 * error) < session.noise.modulus[level] / 2:
-        room = session.noise.modulus[level] / 2 / scale
+    if not scale < session.noise.modulus[level]:
+        raise WouldBeWrong(f"scale 2^{math.log2(scale):.0f} is beyond what level {level} has room for")
+    if not scale * (bound + 2 * error) < session.noise.half[level]:
+        room = session.noise.half[level] / scale
         raise WouldBeWrong(
             f"values of up to {bound:g} (error {error:.1g}) at level {level} and scale 2^{math.log2(scale):.0f} would "
             f"wrap around; there is room for {room:.3g}"
@@ -309,7 +346,9 @@ def _levelled(a: Approximate, b: Encrypted) -> tuple[Approximate, Approximate]:
 
 def _aligned(a: Approximate, b: Any) -> tuple[Approximate, Approximate]:
     """Both at one level and scale: the shallower one comes to the deeper; both go one down if only scales differ."""
-    if a.level > b.level:
+    if isinstance(b, Encoded):
+        raise WouldBeWrong("this plaintext was encoded for another level or scale")
+    if a.level > b.level or (a.level == b.level and _same(b.scale, a.scale)):
         return a, b.at(a.level, a.scale)
     if b.level > a.level:
         return a.at(b.level, b.scale), b

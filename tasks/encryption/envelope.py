@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from tasks.common.errors import CiphertextError, InputError
 from tasks.common.store import atomic
@@ -30,26 +31,34 @@ _MOST_HEADER = 1 << 16
 
 
 class Header(Value):
-    """What is known of a ciphertext without a key; fields as in `Encrypted`. `payload` is its length in bytes."""
+    """What is known of a ciphertext without a key; fields as in `Encrypted`. `payload` is its length in bytes.
+
+    Integers stay integers: as floating point, those beyond 2**53 would be others.
+    """
 
     scheme: Scheme
     keys: str
-    level: int
-    scale: float | None  # None: a correction factor that is not followed any more
-    bound: float
-    error: float
-    shape: tuple[int, ...]
+    level: NonNegativeInt
+    scale: PositiveInt | PositiveFloat
+    bound: NonNegativeInt | NonNegativeFloat
+    error: NonNegativeFloat
+    shape: tuple[PositiveInt, ...]
     layout: str
     payload: int
+
+    @model_validator(mode="after")
+    def _finite(self) -> Header:
+        if not all(map(math.isfinite, (self.scale, self.bound, self.error))):
+            raise ValueError("not finite")
+        return self
 
 
 def pack(ciphertext: Encrypted) -> bytes:
     """The envelope of a ciphertext."""
     payload: bytes = ciphertext.native.to_bytes()
-    scale = ciphertext.scale
     header = Header(
         scheme=ciphertext.session.parameters.scheme, keys=ciphertext.session.fingerprint, level=ciphertext.level,
-        scale=scale if scale == scale else None, bound=ciphertext.bound, error=ciphertext.error,
+        scale=ciphertext.scale, bound=ciphertext.bound, error=ciphertext.error,
         shape=ciphertext.shape, layout=ciphertext.layout, payload=len(payload),
     )  # fmt: skip
     text = header.model_dump_json().encode()
@@ -77,16 +86,17 @@ def unpack(session: Session, content: bytes) -> Any:
         raise CiphertextError(f"this ciphertext was made under the keys {header.keys}, not {session.fingerprint}")
     if header.scheme is not session.parameters.scheme:
         raise CiphertextError(f"this ciphertext says {header.scheme}, its keys are of {session.parameters.scheme}")
-    if not 0 <= header.level <= session.noise.last:
-        raise CiphertextError(f"this ciphertext says level {header.level}; its keys have {session.noise.last}")
+    if math.prod(header.shape) > session.slots:
+        raise CiphertextError(f"this ciphertext says shape {header.shape}; it has {session.slots:,} slots")
     native = _native(session, payload)
-    native.mod_level = header.level
+    if header.level != (level := _level(session, len(payload))):
+        raise CiphertextError(f"this ciphertext says level {header.level} and is at level {level}")
+    native.mod_level = level
     kind = Approximate if session.approximate else Exact
     if session.approximate and native.scale != header.scale:
         raise CiphertextError("this ciphertext has another scale than it says")
-    scale = float("nan") if header.scale is None else header.scale
     return kind(
-        session, native, level=header.level, scale=scale, bound=header.bound, error=header.error, shape=header.shape,
+        session, native, level=level, scale=header.scale, bound=header.bound, error=header.error, shape=header.shape,
         layout=header.layout,
     )  # fmt: skip
 
@@ -131,10 +141,10 @@ def _opened(content: bytes) -> tuple[Header, bytes]:
     body = content[start:]
     if hashlib.sha256(body).digest() != content[len(_MAGIC) : start]:
         raise CiphertextError("this ciphertext is damaged or cut off: its bytes are not those that were written")
-    (length,) = _LENGTH.unpack_from(body)
     try:
+        (length,) = _LENGTH.unpack_from(body)
         header = Header.model_validate(json.loads(body[_LENGTH.size : _LENGTH.size + length]))
-    except (ValueError, ValidationError):
+    except (ValueError, ValidationError, struct.error, RecursionError):
         raise CiphertextError(
             "what this ciphertext says of itself cannot be read; was it made by a newer version?"
         ) from None
@@ -149,8 +159,13 @@ def _native(session: Session, payload: bytes) -> Any:
 
     try:
         native = PyCtxt(pyfhel=session.native, bytestring=payload, scheme=session.parameters.scheme.value)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, ArithmeticError, IndexError, MemoryError) as error:
         raise CiphertextError(f"SEAL cannot read this ciphertext: {error}") from None
     if native.size() != 2:
         raise CiphertextError(f"this ciphertext has {native.size()} parts; guarded ones have two")
     return native
+
+
+def _level(session: Session, length: int) -> int:
+    """The level that so many bytes belong to: eight for each coefficient of two parts by each prime that is left."""
+    return session.noise.last + 1 - length // (16 * session.parameters.degree)

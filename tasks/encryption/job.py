@@ -6,13 +6,14 @@ is in a description (shapes, bounds, the evaluator's model) is known to both.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tasks.common.values import Value
+from tasks.common.values import Value, content_hash
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.parameters import Parameters
 from tasks.encryption.session import Session
@@ -35,6 +36,11 @@ class Job(Value, ABC):
     Every method refuses what does not fit the description. `evaluate` works on any part of the messages that `parts`
     names, so that workers share them; `combine` puts together what they made, still encrypted.
     """
+
+    @property
+    def tag(self) -> str:
+        """Kind and 16 hexadecimal digits of the description, by which messages say whose they are."""
+        return _tag(self)
 
     @abstractmethod
     def needs(self) -> Needs:
@@ -60,6 +66,15 @@ class Job(Value, ABC):
         """The names of the messages that belong together; each list may go to another worker. All in one by default."""
         return [names]
 
-    def combine(self, evaluator: Session, made: list[dict[str, Encrypted]]) -> dict[str, Encrypted]:
+    def combine(self, evaluator: Session, made: list[dict[str, Encrypted]]) -> dict[str, Encrypted]:  # noqa: ARG002
         """What all workers made, as one answer; just side by side by default."""
         return {name: ciphertext for part in made for name, ciphertext in part.items()}
+
+    def stated_error(self, messages: Messages) -> float:
+        """How far numbers that `decrypt` makes of these may be from those of `plainly`; 0 where they are equal."""
+        return max((each.error for each in messages.values() if each.session.approximate), default=0.0)
+
+
+@functools.lru_cache(maxsize=64)
+def _tag(job: Job) -> str:
+    return f"{getattr(job, 'kind', type(job).__name__)} {content_hash(job)[:16]}"

@@ -6,7 +6,8 @@
 
 The secret key is encrypted with AES-256-GCM (NIST SP 800-38D) under a key that scrypt (RFC 7914) makes of a passphrase,
 or that is derived from the owner's key file; the manifest is authenticated with it, so that neither an expiry date nor
-parameters can be changed unnoticed. All files of the owner have mode 0600.
+parameters can be changed unnoticed. All files of the owner have mode 0600. Whoever holds an evaluator's or auditor's
+manifest can write another; against damage it carries the hashes of the key files, and its own.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-from pydantic import ValidationError
+from pydantic import Field
 
-from tasks.common.errors import InputError, KeyRefused
+from tasks.common.errors import InputError, KeyRefused, ParametersError
 from tasks.common.key_file import Key
 from tasks.common.store import atomic
-from tasks.common.values import Value
+from tasks.common.values import Value, content_hash
 from tasks.encryption.parameters import Parameters
 from tasks.encryption.session import Role, Session, native_context
 
@@ -35,6 +36,7 @@ Lock = str | Key  # a passphrase, or the owner's key file
 MANIFEST, PUBLIC, SECRET, PRODUCTS, ROTATIONS = (
     "manifest.json", "public.key", "secret.locked", "products.key", "rotations.key",
 )  # fmt: skip
+_OWN_HASH = "sha256"  # of the rest of a manifest
 _SHORTEST = 12
 _SALT, _NONCE = 16, 12
 _MAGIC = b"SECURED-SECRET-1\n"
@@ -45,7 +47,8 @@ class Manifest(Value):
     """What a folder of keys is: of which parameters, for whom, until when.
 
     fingerprint: SHA-256 of parameters and public key, 32 hexadecimal digits. rotations: steps that there are keys for.
-    products: whether ciphertexts can be multiplied with each other. replaces: the fingerprint of earlier keys.
+    products: whether ciphertexts can be multiplied with each other. files: SHA-256 of the evaluator's key files, which
+    SEAL would load damaged. replaces: the fingerprint of earlier keys.
     """
 
     fingerprint: str
@@ -56,6 +59,7 @@ class Manifest(Value):
     rotations: tuple[int, ...] = ()
     products: bool = False
     replaces: str | None = None
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 def make(
@@ -81,16 +85,30 @@ def make(
         made=datetime.date.today(), expires=expires, rotations=tuple(sorted(set(rotations))), products=products,
         replaces=replaces,
     )  # fmt: skip
+    made = _evaluation_keys(native, manifest)
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in made.items()}
+    manifest = manifest.model_copy(update={"files": files})
     for role in Role:
         _write_role(folder / role, manifest.model_copy(update={"role": role}), public)
+    for name, content in made.items():
+        _write(folder / Role.EVALUATOR / name, content)
     _write(folder / Role.OWNER / SECRET, locked.seal(native.to_bytes_secret_key("none"), manifest), private=True)
-    if products:
-        native.relinKeyGen()
-        _write(folder / Role.EVALUATOR / PRODUCTS, native.to_bytes_relin_key("none"))
-    if manifest.rotations:
-        native.rotateKeyGen(list(manifest.rotations))
-        _write(folder / Role.EVALUATOR / ROTATIONS, native.to_bytes_rotate_key("none"))
     return manifest
+
+
+def _evaluation_keys(native: Any, manifest: Manifest) -> dict[str, bytes]:
+    made = {}
+    if manifest.products:
+        native.relinKeyGen()
+        made[PRODUCTS] = native.to_bytes_relin_key("none")
+    if manifest.rotations:
+        try:
+            native.rotateKeyGen(list(manifest.rotations))
+        except (RuntimeError, ValueError):
+            half = manifest.parameters.degree // 2
+            raise ParametersError(f"rotations are by less than {half:,} either way, not {manifest.rotations}") from None
+        made[ROTATIONS] = native.to_bytes_rotate_key("none")
+    return made
 
 
 def open_owner(folder: Path, lock: Lock) -> Session:
@@ -103,7 +121,7 @@ def open_owner(folder: Path, lock: Lock) -> Session:
     manifest = read_manifest(folder, Role.OWNER)
     native = _with_public(folder, manifest)
     secret = _Locked.of(lock, _read(folder / SECRET)).open(_read(folder / SECRET), manifest)
-    native.from_bytes_secret_key(secret)
+    _load(native.from_bytes_secret_key, secret, folder / SECRET)
     return Session(manifest.parameters, native, manifest.fingerprint, Role.OWNER, frozenset(), False)
 
 
@@ -116,10 +134,12 @@ def open_evaluator(folder: Path) -> Session:
     """
     manifest = read_manifest(folder, Role.EVALUATOR)
     native = _with_public(folder, manifest)
-    if manifest.products:
-        _load(native.from_bytes_relin_key, folder / PRODUCTS)
-    if manifest.rotations:
-        _load(native.from_bytes_rotate_key, folder / ROTATIONS)
+    for name, load in (PRODUCTS, native.from_bytes_relin_key), (ROTATIONS, native.from_bytes_rotate_key):
+        if name in manifest.files:
+            content = _read(folder / name)
+            if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+                raise InputError(f"{folder / name} is damaged or of other keys")
+            _load(load, content, folder / name)
     rotations = frozenset(manifest.rotations)
     return Session(manifest.parameters, native, manifest.fingerprint, Role.EVALUATOR, rotations, manifest.products)
 
@@ -160,9 +180,13 @@ def read_manifest(folder: Path, role: Role, *, expired: bool = False) -> Manifes
         KeyRefused: the keys are expired.
     """
     try:
-        manifest = Manifest.model_validate(json.loads(_read(folder / MANIFEST)))
-    except (ValueError, ValidationError):
+        stored = json.loads(_read(folder / MANIFEST))
+        own = stored.pop(_OWN_HASH)
+        manifest = Manifest.model_validate(stored)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ParametersError):
         raise InputError(f"{folder / MANIFEST} is damaged") from None
+    if own != content_hash(manifest):
+        raise InputError(f"{folder / MANIFEST} was changed, or is damaged")
     if manifest.role is not role:
         raise InputError(f"{folder} holds keys of the {manifest.role}, not of the {role}")
     if not expired:
@@ -183,7 +207,8 @@ def _write_role(folder: Path, manifest: Manifest, public: bytes) -> None:
     private = manifest.role is Role.OWNER
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700 if private else 0o750)
-    _write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n", private=private)
+    stored = manifest.model_dump(mode="json") | {_OWN_HASH: content_hash(manifest)}
+    _write(folder / MANIFEST, json.dumps(stored, indent=2).encode() + b"\n", private=private)
     _write(folder / PUBLIC, public, private=private)
 
 
@@ -207,14 +232,14 @@ def _with_public(folder: Path, manifest: Manifest) -> Any:
     if _fingerprint(manifest.parameters, public) != manifest.fingerprint:
         raise InputError(f"{folder} is damaged: its public key is not the one that its manifest names")
     native = native_context(manifest.parameters)
-    _load(native.from_bytes_public_key, folder / PUBLIC)
+    _load(native.from_bytes_public_key, public, folder / PUBLIC)
     return native
 
 
-def _load(into: Any, path: Path) -> None:
+def _load(into: Any, content: bytes, path: Path) -> None:
     try:
-        into(_read(path))
-    except (RuntimeError, ValueError) as error:
+        into(content)
+    except (RuntimeError, ValueError, ArithmeticError, IndexError, MemoryError) as error:
         raise InputError(f"{path} is damaged or of other keys: {error}") from None
 
 

@@ -57,6 +57,7 @@ class Parameters(Value):
                 f"with degree {self.degree:,} the modulus of the integers needs {least} to 60 bits, not "
                 f"{self.plain_bits}"
             )
+        _ = self.primes, self.plain_modulus  # refuses where there are none
         return self
 
     @property
@@ -66,8 +67,8 @@ class Parameters(Value):
 
     @property
     def plain_modulus(self) -> int:
-        """The prime that integers are computed by; 0 for CKKS."""
-        return primes((self.plain_bits,), self.degree)[0] if self.scheme is not Scheme.CKKS else 0
+        """The prime that integers are computed by, another one than those of the modulus; 0 for CKKS."""
+        return 0 if self.scheme is Scheme.CKKS else primes((*self.moduli_bits, self.plain_bits), self.degree)[-1]
 
     @property
     def slots(self) -> int:

@@ -50,6 +50,7 @@ class Session:
         self.approximate = parameters.scheme is Scheme.CKKS
         self.levelled = parameters.scheme is not Scheme.BFV
         self.scale = 2.0**parameters.scale_bits
+        self.most = parameters.plain_modulus // 2  # the largest integer, in BFV and BGV
         self.noise: Any = ApproximateNoise(parameters) if self.approximate else IntegerNoise(parameters)
         self._encoders: dict[int, Any] = {0: native}
         _open[f"{fingerprint}:{role}"] = self

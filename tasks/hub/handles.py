@@ -1,4 +1,4 @@
-"""What the step of this room returns."""
+"""What the step of the data flow in this room returns."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from pathlib import Path
 
 from tasks.attacks.score import Gate
 from tasks.common.values import Value
-
-
-class Registration(Value):
-    """Where a run is found in the knowledge base. page: of MLflow's web pages, None where no server shows them."""
-
-    run_id: str
-    experiment_id: str
-    tracking_uri: str
-    page: str | None
+from tasks.hub.registration import Registration
 
 
 class Publication(Value):

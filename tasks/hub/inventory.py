@@ -5,34 +5,27 @@ Nothing of the original goes there but its name, its hash and counts.
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 import yaml
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from tasks.attacks.score import Gate, Scorecard
-from tasks.common import settings
-from tasks.common.errors import StorageError
 from tasks.common.hierarchy_forms import HierarchyFile
 from tasks.common.identity import identity
 from tasks.common.policy import Policy
 from tasks.common.values import content_hash
 from tasks.hub import bias, engines
 from tasks.hub.dossier import Dossier, versions
-from tasks.hub.handles import Registration
+from tasks.hub.knowledge_base import FINGERPRINT, register_once
+from tasks.hub.registration import Registration
 from tasks.hub.usefulness import figures
 
 EXPERIMENT = "data-flow"
-_FINGERPRINT = "secured.fingerprint"
 
 
 def register(dossier: Dossier, folder: Path) -> Registration:
@@ -41,47 +34,8 @@ def register(dossier: Dossier, folder: Path) -> Registration:
     Raises:
         StorageError: the knowledge base cannot be reached or written.
     """
-    uri = settings.load().tracking_uri
-    with _reachable(uri):
-        mlflow.set_tracking_uri(uri)
-        experiment = _experiment(uri)
-        fingerprint = content_hash(identity(dossier))
-        run_id = _known(experiment, fingerprint) or _log(dossier, folder, experiment, fingerprint)
-    return Registration(run_id=run_id, experiment_id=experiment, tracking_uri=uri, page=_page(uri, experiment, run_id))
-
-
-@contextlib.contextmanager
-def _reachable(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise StorageError(
-            f"the knowledge base at {uri} cannot be used ({_first_line(error)}); `secured doctor` says more"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
-
-
-def _experiment(uri: str) -> str:
-    """The experiment's id, made on first use; beside a local database its files lie in the home."""
-    client = MlflowClient()
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    local = uri.startswith("sqlite:")
-    place = (settings.load().home / "mlflow" / "artifacts").as_uri() if local else None
-    return str(client.create_experiment(EXPERIMENT, artifact_location=place))
-
-
-def _known(experiment: str, fingerprint: str) -> str | None:
-    runs = MlflowClient().search_runs(
-        [experiment],
-        f"tags.`{_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'",
-        max_results=1,
-    )
-    return str(runs[0].info.run_id) if runs else None
+    fingerprint = content_hash(identity(dossier))
+    return register_once(EXPERIMENT, fingerprint, lambda experiment: _log(dossier, folder, experiment, fingerprint))
 
 
 def _log(dossier: Dossier, folder: Path, experiment: str, fingerprint: str) -> str:
@@ -89,7 +43,7 @@ def _log(dossier: Dossier, folder: Path, experiment: str, fingerprint: str) -> s
     with mlflow.start_run(experiment_id=experiment, run_name=dossier.policy.name) as run:
         mlflow.set_tags(
             {
-                _FINGERPRINT: fingerprint,
+                FINGERPRINT: fingerprint,
                 "secured.gate": str(dossier.card.gate),
                 "secured.released": str(passed).lower(),
                 "secured.code": dossier.code_version,
@@ -189,12 +143,6 @@ def _log_input(dossier: Dossier) -> None:
     source = CodeDatasetSource(tags={"mlflow.source.type": "LOCAL", "rows": str(dossier.source.rows)})
     dataset = MetaDataset(source, name=dossier.source.path.name, digest=dossier.source.sha256[:16])  # type: ignore[abstract]
     mlflow.log_input(dataset, context="original, stays with its owner")
-
-
-def _page(uri: str, experiment: str, run_id: str) -> str | None:
-    if urlsplit(uri).scheme not in {"http", "https"}:
-        return None
-    return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
 
 def evidence_files(dossier: Dossier) -> dict[str, str]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.common.errors import TableError
+from tasks.common.reading import floats
 from tasks.common.synthesis_forms import Constraints
 from tasks.synthesis.coded import Coded
 
@@ -171,15 +172,6 @@ def is_number(kind: pa.DataType) -> bool:
     """Whether values of a type can be counted with: numbers, dates and times."""
     counted = pa.types.is_floating(kind) or pa.types.is_integer(kind)
     return counted or pa.types.is_date(kind) or pa.types.is_timestamp(kind)
-
-
-def floats(values: pa.ChunkedArray) -> np.ndarray:
-    """Numbers as they are, dates in days, times in their unit; NaN where missing; float64 (rows,)."""
-    if pa.types.is_date32(values.type):
-        values = values.cast(pa.int32())
-    elif pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
-        values = values.cast(pa.int64())
-    return values.cast(pa.float64(), safe=False).to_numpy()
 
 
 def on_grid(values: np.ndarray, number: Number) -> np.ndarray:

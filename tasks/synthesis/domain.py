@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.common.errors import TableError
+from tasks.common.reading import floats
 from tasks.synthesis.accountant import Accountant
 from tasks.synthesis.public import Declared
 
@@ -65,7 +66,7 @@ class Numbers:
 
     def encode(self, values: pa.ChunkedArray) -> np.ndarray:
         """The place of each number, int64 (rows,); of one outside, the nearest. Missing ones without a place: first."""
-        numbers = _floats(values)
+        numbers = floats(values)
         places = np.clip(np.searchsorted(self.edges, numbers, side="right") - 1, 0, len(self.edges) - 2)
         return np.where(np.isnan(numbers), len(self.edges) - 1 if self.missing else 0, places)
 
@@ -156,7 +157,7 @@ def _fits(low: float, high: float, step: float | None, bins: int) -> bool:
 def _numbers(
     name: str, values: pa.ChunkedArray, said: Declared, accountant: Accountant, bins: int, rho: float
 ) -> Numbers:
-    numbers = _floats(values)
+    numbers = floats(values)
     numbers = numbers[~np.isnan(numbers)]
     step = said.step or 0.0
     low, high = said.low, said.high
@@ -214,10 +215,3 @@ def _as(words: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_floating(kind):
         return words.cast(pa.float64()).cast(kind)
     return words.cast(kind)
-
-
-def _floats(values: pa.ChunkedArray) -> np.ndarray:
-    """float64 (rows,); dates as days since 1970, missing as NaN."""
-    if pa.types.is_date(values.type):
-        values = values.cast(pa.date32()).cast(pa.int32())
-    return values.cast(pa.float64()).to_numpy()

@@ -20,12 +20,13 @@ import pyarrow as pa
 
 from tasks.common.errors import ConditionsNotReached
 from tasks.common.policy import Policy
+from tasks.common.reading import floats
 from tasks.common.seeds import derive
 from tasks.common.synthesis_forms import Condition, Constraints, Shares
 from tasks.synthesis import conditions
 from tasks.synthesis.budget import Ledger
 from tasks.synthesis.coded import Given
-from tasks.synthesis.columns import Columns, floats
+from tasks.synthesis.columns import Columns
 from tasks.synthesis.conditions import Stratum
 from tasks.synthesis.copies import RareRows
 from tasks.synthesis.handles import Account

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.common import reading
 from tasks.common.errors import TableError
 from tasks.common.linked_forms import BASE, Events, LinkedPolicy
 from tasks.common.policy import Column, Kind, Policy, Role
@@ -122,7 +123,7 @@ def _when(rows: pa.Table, events: Events) -> np.ndarray:
     """
     times = [group[0] for group in events.constraints.order]
     times += [name for name in rows.column_names if pa.types.is_temporal(rows[name].type)]
-    return columns.floats(rows[times[0]]) if times else np.zeros(rows.num_rows)
+    return reading.floats(rows[times[0]]) if times else np.zeros(rows.num_rows)
 
 
 def _draw_in_turn(trees: Trees, parents: np.ndarray, many: np.ndarray, seed: int) -> tuple[Coded, np.ndarray]:
@@ -186,7 +187,7 @@ def _known(rows: pa.Table, learned: pa.Table) -> np.ndarray:
     found = []
     for name in learned.column_names:
         if columns.is_number(learned[name].type):
-            found.append(np.nan_to_num(columns.floats(rows[name]), nan=_UNKNOWN))
+            found.append(np.nan_to_num(reading.floats(rows[name]), nan=_UNKNOWN))
             continue
         place = pc.index_in(rows[name], value_set=learned[name].combine_chunks().unique())
         found.append(place.to_numpy().astype(float))

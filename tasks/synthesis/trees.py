@@ -52,7 +52,7 @@ class Column:
 
 
 class Trees:
-    """A tree for each column, categories before numbers, and whatever the rows stand in before both.
+    """A tree for each column: whatever the rows stand in, then categories, the evenest first, then numbers.
 
     context: float (n, c), what is known of each row and not drawn.
     """
@@ -66,8 +66,11 @@ class Trees:
         a, known = len(rows.sizes), np.zeros((len(rows), 0)) if context is None else context
         self._sizes, self._numbers = rows.sizes, rows.numbers.shape[1]
         exact = np.concatenate([rows.codes.astype(float), rows.numbers], axis=1)
-        # Columns of few values first, since they split the others best.
-        self._order = [*np.argsort(rows.sizes, kind="stable").tolist(), *range(a, a + self._numbers)]
+        # The evenest categories first: what hardly varies, like a rare outcome, splits no other column, but is split
+        # well by all of them.
+        counts = [np.bincount(rows.codes[:, place], minlength=size) for place, size in enumerate(rows.sizes)]
+        evenness = np.array([_entropy(each) for each in counts])
+        self._order = [*np.argsort(-evenness, kind="stable").tolist(), *range(a, a + self._numbers)]
         self._columns = []
         for place, column in enumerate(self._order):
             features = _features(known, exact[:, self._order[:place]])
@@ -90,6 +93,12 @@ class Trees:
         for place, (column, tree) in enumerate(zip(self._order, self._columns, strict=True)):
             made[:, column] = tree.draw(_features(context, made[:, self._order[:place]]), rng)
         return Coded(made[:, :a].astype(np.int32), self._sizes, made[:, a:])
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """Of a distribution, in nats."""
+    shares = counts[counts > 0] / max(counts.sum(), 1)
+    return float(-(shares * np.log(shares)).sum())
 
 
 def _features(known: np.ndarray, drawn: np.ndarray) -> np.ndarray:

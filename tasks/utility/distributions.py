@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from tasks.common.reading import floats
 from tasks.common.values import Value
 
 RARE = "(rare)"
@@ -58,7 +59,7 @@ def _of_labels(
 def _of_numbers(
     name: str, before: pa.ChunkedArray, after: pa.ChunkedArray, synthetic: pa.ChunkedArray | None, least: int
 ) -> Distribution:
-    parts = [_floats(values) for values in (before, after, synthetic) if values is not None]
+    parts = [floats(values) for values in (before, after, synthetic) if values is not None]
     low, high = np.nanquantile(parts[1], [0.01, 0.99])
     edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([low, low + 1])
     labels = [f"{a:.4g} – {b:.4g}" for a, b in pairwise(edges)]
@@ -92,10 +93,6 @@ def _shares(words: np.ndarray, labels: list[str]) -> np.ndarray:
 
 def _words(values: pa.ChunkedArray) -> np.ndarray:
     return np.array([MISSING if value is None else f"{value}" for value in values.to_pylist()], dtype=object)
-
-
-def _floats(values: pa.ChunkedArray) -> np.ndarray:
-    return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 def _in_order(labels: list[str]) -> list[str]:

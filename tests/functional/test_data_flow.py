@@ -25,6 +25,23 @@ def states(home):
     return [Counter(name for (name,) in database.execute(query, run)) for run in runs]
 
 
+def roots(home):
+    """Steps of the first run that Prefect's graph draws without an edge to any other that they build on."""
+    database = sqlite3.connect(home / "prefect" / "prefect.db")
+    (first,) = database.execute("select id from flow_run order by start_time limit 1").fetchone()
+    steps = database.execute("select name, task_inputs from task_run where flow_run_id = ?", (first,)).fetchall()
+    built_on = {
+        name: [one for inputs in json.loads(given).values() for one in inputs if one["input_type"] == "task_run"]
+        for name, given in steps
+    }
+    assert len(built_on) > 30
+    return {name.rsplit("-", 1)[0] for name, inputs in built_on.items() if not inputs}
+
+
+def test_prefects_graph_shows_what_each_step_builds_on(flow_run):
+    assert roots(flow_run.home) == {"prepare", "plan", "register"}
+
+
 def test_the_release_is_k_anonymous_by_another_implementation(flow_run):
     policy = policy_file.read(flow_run.policy)
     frame = pq.read_table(flow_run.published / "anonymized.parquet").to_pandas().map(str)

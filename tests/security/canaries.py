@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -35,13 +36,16 @@ def plant(path: Path) -> Path:
     return path
 
 
-def traces(folder: Path, but_not: set[Path] = frozenset()) -> list[str]:
-    """Every file under a folder that holds a canary, in any form that it might have been written in."""
-    needles = _needles()
+def traces(folder: Path, but_not: set[Path] = frozenset(), more: Sequence[tuple[str, bytes]] = ()) -> list[str]:
+    """Every file under a folder that holds a canary, in any form that it might have been written in.
+
+    more: what else is looked for, with a name for each.
+    """
+    wanted = [*needles(), *more]
     found = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.resolve() not in but_not):
         for form in _forms(path):
-            found += [f"{path}: {word}" for word, needle in needles if needle in form]
+            found += [f"{path}: {word}" for word, needle in wanted if needle in form]
     return found
 
 
@@ -50,7 +54,8 @@ def in_text(text: str) -> list[str]:
     return [word for word in WORDS if word.lower() in text.lower()]
 
 
-def _needles() -> list[tuple[str, bytes]]:
+def needles() -> list[tuple[str, bytes]]:
+    """The canaries as texts, doubles and integers, with a name for each."""
     texts = [(word, word.lower().encode(code)) for word in WORDS for code in ("utf-8", "utf-16-le")]
     numbers = [(f"{n} as a double", struct.pack("<d", n)) for n in (AGE, DAY, THRESHOLD, HOURS, RARE_HOURS)]
     subjects = [(f"{SUBJECT + n} as an integer", struct.pack("<q", SUBJECT + n)) for n in range(COUNT)]

@@ -9,7 +9,8 @@ from tasks.attacks.adversary import Goal
 from tasks.attacks.score import Gate
 from tasks.common.recoding_forms import Method
 from tasks.hub import report, summary, wording
-from tasks.hub.handles import Publication, Registration
+from tasks.hub.handles import Publication
+from tasks.hub.registration import Registration
 from tests.conftest import make_policy
 from tests.unit.hub.example import card, dossier, finding
 

@@ -1,0 +1,64 @@
+"""What may be told of a job under encryption: how it was done, how exactly, at what cost; nothing of the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tasks.common.code import code_version
+from tasks.common.errors import InputError
+from tasks.common.values import Value
+from tasks.encryption import exchange
+from tasks.encryption.exchange import DECRYPTED, FROM_EVALUATOR, TO_EVALUATOR, Answer, Decrypted, Sent
+from tasks.encryption.job import Needs
+
+
+class Evidence(Value):
+    """One job, once it is done.
+
+    keys: their fingerprint. error: how far the result may be off, 0 where it is exact.
+    seconds: of computing, over all workers. Bytes are of ciphertexts, in each direction.
+    """
+
+    kind: str
+    job: dict[str, Any]
+    keys: str
+    needs: Needs
+    error: float
+    parts: int
+    messages_sent: int
+    messages_answered: int
+    bytes_sent: int
+    bytes_answered: int
+    seconds_encrypting: float
+    seconds_evaluating: float
+    seconds_decrypting: float | None
+    answer: str
+    code_version: str
+
+    @property
+    def security(self) -> int:
+        """Bits of security of the parameters."""
+        return self.needs.parameters.security
+
+
+def collect(folder: Path) -> Evidence:
+    """The evidence that is in a job's folder.
+
+    Raises:
+        InputError: the job is not done yet, or its records are damaged.
+    """
+    assignment = exchange.read_assignment(folder)
+    sent = exchange.read_record(folder / TO_EVALUATOR, Sent)
+    answer = exchange.read_record(folder / FROM_EVALUATOR, Answer)
+    if sent is None or answer is None or answer.answers != sent.identity:
+        raise InputError(f"the job in {folder} has no answer yet")
+    decrypted = exchange.read_record(folder, Decrypted, DECRYPTED)
+    return Evidence(
+        kind=assignment.kind, job=assignment.job, keys=assignment.keys, needs=assignment.task.needs(),
+        error=answer.error, parts=answer.parts, messages_sent=len(sent.messages),
+        messages_answered=len(answer.messages), bytes_sent=sent.bytes, bytes_answered=answer.bytes,
+        seconds_encrypting=sent.seconds, seconds_evaluating=answer.seconds,
+        seconds_decrypting=decrypted.seconds if decrypted and decrypted.of == answer.identity else None,
+        answer=answer.identity, code_version=code_version(),
+    )  # fmt: skip

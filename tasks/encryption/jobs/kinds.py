@@ -1,0 +1,57 @@
+"""Every kind of job by its name. A description says `{"kind": ...}`, and the evaluator reads it back as that job.
+
+A job says its kind in a field that has only one value, `kind: Literal["matvec"] = "matvec"`. A new kind is one line
+in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.common.errors import InputError
+from tasks.encryption.inference.job import Inference
+from tasks.encryption.job import Job
+from tasks.encryption.jobs.aggregation import Aggregation
+from tasks.encryption.jobs.kmeans import KMeansDistances, KMeansUpdate
+from tasks.encryption.jobs.matvec import MatrixVector
+from tasks.encryption.jobs.polygenic import Polygenic
+from tasks.encryption.jobs.statistics import Statistics
+from tasks.encryption.jobs.training import LogisticTraining
+
+KINDS: dict[str, type[Job]] = {
+    "aggregation": Aggregation,
+    "inference": Inference,
+    "kmeans-distances": KMeansDistances,
+    "kmeans-update": KMeansUpdate,
+    "logistic-training": LogisticTraining,
+    "matvec": MatrixVector,
+    "polygenic": Polygenic,
+    "statistics": Statistics,
+}
+
+
+def read(description: str | bytes | Mapping[str, Any]) -> Job:
+    """The job of a description, from JSON or what JSON was read to.
+
+    Raises:
+        InputError: it is no JSON, names no kind that is known, or its fields are not those of its kind. The message
+            names fields, never what stands in them.
+        ParametersError: the job would be impossible.
+    """
+    if not isinstance(description, Mapping):
+        try:
+            description = json.loads(description)
+        except ValueError:
+            raise InputError("the description of the job is no JSON") from None
+    kind = description.get("kind") if isinstance(description, Mapping) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise InputError(f"the job's kind is {kind!r}; there are {', '.join(sorted(KINDS))}")
+    try:
+        return KINDS[kind].model_validate_json(json.dumps(description))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'all'}: {each['msg']}" for each in error.errors())
+        raise InputError(f"this is no description of the job {kind}: {wrong}") from None
