@@ -156,8 +156,10 @@ def _on_comparisons(problem: Problem, verify: bool) -> Advice:
     return Advice(
         problem=problem, verdict=Verdict.ENCRYPTION, plan=plan, dry_run=done, alternatives=_table(problem, plan, []),
         why=(
-            f"{tfhe_estimate.comparisons(problem):,} comparisons are few enough for TFHE, which looks them up in tables.",
-            f"Concrete chooses the parameters when it compiles, at {_SECURITY_OF_CONCRETE} bits of security; {estimates}"
+            f"{tfhe_estimate.comparisons(problem):,} comparisons are few enough for TFHE, which looks them up in "
+            "tables.",
+            f"Concrete chooses the parameters when it compiles, at {_SECURITY_OF_CONCRETE} bits of security; "
+            f"{estimates}"
             + ("." if done else ", and no dry run was done."),
         ),
     )  # fmt: skip
