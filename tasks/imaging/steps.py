@@ -17,6 +17,8 @@ from tasks.imaging.operation import Account, Frame, Spent
 
 _POLL_SECONDS = 0.02
 _BEGIN_SECONDS = 3600.0
+# The comparison takes as long as so many planes.
+_COMPARISON = 1.5
 
 
 @step("guide", cache=ALWAYS_RUN)
@@ -58,26 +60,38 @@ def _answer(client: Any, workers: list[str], shared: Path, frame: Frame) -> bool
 
 
 def _shared_out(client: Any, workers: list[str], shared: Path, frame: Frame) -> list[Spent]:
-    """Planes to the workers that have them already, then lines; the comparison goes to whoever has fewest planes."""
+    """Planes to the workers that have them already, then lines; the comparison meanwhile to the first."""
     blocks, count = operation.read(shared).blocks, len(workers)
+
+    def at(worker: int) -> dict[str, Any]:
+        return {"workers": [workers[worker]], "allow_other_workers": True, "pure": False}
+
+    compared = client.submit(silent("compare", cluster.compare), shared, frame, **at(0))
     planes = [
-        client.submit(silent("first passes", cluster.first_passes), shared, frame, place, pure=False,
-                      workers=[workers[place % count]], allow_other_workers=True)
-        for place in range(blocks.block[0])
-    ]  # fmt: skip
-    least = workers[blocks.block[0] % count]
-    compared = client.submit(
-        silent("compare", cluster.compare), shared, frame, pure=False, workers=[least], allow_other_workers=True
-    )
+        client.submit(silent("first passes", cluster.first_passes), shared, frame, place, **at(worker))
+        for place, worker in enumerate(placed(blocks.block[0], count))
+    ]
     contents = [client.submit(_first, plane) for plane in planes]
     lines = lines_of(blocks)
     last = [
-        client.submit(silent("last pass", cluster.last_pass), shared, frame, lines[number::count], contents, pure=False,
-                      workers=[workers[number]], allow_other_workers=True)
+        client.submit(
+            silent("last pass", cluster.last_pass), shared, frame, lines[number::count], contents, **at(number)
+        )
         for number in range(count)
-    ]  # fmt: skip
+    ]
     spent = client.gather([*[client.submit(_second, plane) for plane in planes], compared, *last])
     return list(spent)
+
+
+def placed(planes: int, workers: int) -> list[int]:
+    """Which worker has which plane, the same for every frame; the first one has the comparison to do besides."""
+    busy = [_COMPARISON, *[0.0] * (workers - 1)]
+    found = []
+    for _ in range(planes):
+        worker = busy.index(min(busy))
+        busy[worker] += 1
+        found.append(worker)
+    return found
 
 
 def _first(pair: tuple[dict[str, bytes], Spent]) -> dict[str, bytes]:

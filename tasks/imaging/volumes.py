@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pydicom
-from nibabel.filebasedimages import ImageFileError
 from pydicom.errors import InvalidDicomError
 
-from tasks.common.errors import InputError
+from tasks.common.errors import InputError, MissingPart
 from tasks.common.store import atomic
 
-_NEW: Any = nibabel.Nifti1Image
 _NIFTI = (".nii", ".nii.gz")
 # Slices may be so far from evenly spaced, in mm, as their positions are written with.
 _EVEN_MM = 0.01
@@ -64,6 +61,7 @@ def read(path: Path) -> Volume:
 
     Raises:
         InputError: it is none of these, not one grayscale volume, or has voxels that are not finite.
+        MissingPart: it is NIfTI, and nibabel is not installed.
     """
     if not path.exists():
         raise InputError(f"there is no volume at {path}")
@@ -78,7 +76,8 @@ def read(path: Path) -> Volume:
 
 def write(volume: Volume, path: Path) -> None:
     """A NIfTI file, whole or not at all; its header says where voxels are, and no more."""
-    image: Any = _NEW(volume.voxels.astype(np.float32), volume.affine)
+    nibabel = _nibabel()
+    image = nibabel.Nifti1Image(volume.voxels.astype(np.float32), volume.affine)
     image.header.set_xyzt_units("mm")
     with atomic(path) as temporary:
         named = temporary.with_name(temporary.name + ".nii.gz")
@@ -98,11 +97,20 @@ def scaled(volume: Volume) -> tuple[Volume, float, float]:
     return volume.like((volume.voxels - low) / (high - low)), low, high - low
 
 
-def _nifti(path: Path) -> Volume:
+def _nibabel() -> Any:
     try:
-        image: Any = nibabel.load(path)
+        import nibabel
+    except ImportError:
+        raise MissingPart("NIfTI files need nibabel; install secured[imaging]") from None
+    return nibabel
+
+
+def _nifti(path: Path) -> Volume:
+    nibabel = _nibabel()
+    try:
+        image = nibabel.load(path)
         voxels = np.asarray(image.dataobj, dtype=np.float32)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
         raise InputError(f"{path.name} is no NIfTI file that can be read ({type(error).__name__})") from None
     if voxels.ndim == 4 and voxels.shape[3] == 1:
         voxels = voxels[..., 0]

@@ -13,16 +13,16 @@ import numpy as np
 import psutil
 import pytest
 
-pytest.importorskip("Pyfhel")
-pytest.importorskip("nibabel")
-pytest.importorskip("SimpleITK")
-
 from tasks.imaging import volumes
 from tasks.imaging.volumes import Volume
 from tests.conftest import ROOT
 from tests.functional.running import command, environment, secured
 from tests.unit.imaging.test_operation import brain
 from tests.unit.imaging.test_volumes import series
+
+pytest.importorskip("Pyfhel")
+pytest.importorskip("nibabel")
+pytest.importorskip("SimpleITK")
 
 SMALL = ("--size", "32,32,32", "--shift", "4", "--bound", "4", "--period", "0.5", "--deadline", "120")
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from tasks.common.errors import ParametersError
-from tasks.encryption.advising import costs, dry_run, libraries, plans, tfhe
+from tasks.encryption.advising import costs, dry_run, libraries, plans, tfhe_estimate
 from tasks.encryption.advising.advice import Advice, Alternative, Plan, Verdict, priced
 from tasks.encryption.advising.circuits import layouts
 from tasks.encryption.advising.libraries import Library
@@ -20,6 +20,7 @@ from tasks.encryption.security import most_bits
 
 # Comparisons under TFHE that are still worth it, and seconds that they may take where there is no deadline.
 _MOST_COMPARISONS, _PATIENCE = 10_000, 600.0
+_SECURITY_OF_CONCRETE = 128
 _SUMS = {Operation.SUM, Operation.MEAN, Operation.HISTOGRAM, Operation.AGGREGATION}
 
 
@@ -35,7 +36,7 @@ def advise(problem: Problem, *, verify: bool = True) -> Advice:
         verdict, why = other
         return Advice(problem=problem, verdict=verdict, why=why, alternatives=_table(problem, None, []))
     if problem.decides:
-        return _on_comparisons(problem)
+        return _on_comparisons(problem, verify)
     try:
         planned = _planned(problem)
     except plans.TooDeep as too_deep:
@@ -138,26 +139,41 @@ def _misses_deadline(problem: Problem, plan: Plan) -> str | None:
     )
 
 
-def _on_comparisons(problem: Problem) -> Advice:
-    plan, number = tfhe.estimated(problem), tfhe.comparisons(problem)
-    limit = problem.deadline if problem.deadline is not None else _PATIENCE
-    if number > _MOST_COMPARISONS or plan.seconds.evaluate > limit:
+def _on_comparisons(problem: Problem, verify: bool) -> Advice:
+    plan, done = tfhe_estimate.estimated(problem), None
+    refusal = _compares_too_much(problem, plan)
+    if refusal is None and verify and problem.operation is Operation.TREE:
+        carried_out = tfhe_estimate.tree_dry_run(problem, plan)
+        if carried_out is not None:
+            done, plan = carried_out
+            refusal = _compares_too_much(problem, plan)
+    if refusal is not None:
         return Advice(
             problem=problem, verdict=Verdict.MPC, alternatives=_table(problem, None, [plan]),
-            why=(
-                f"it takes {number:,} comparisons of {problem.bits} bits; under TFHE that is about "
-                f"{plan.seconds.evaluate:.3g} s on one core, and CKKS, BFV and BGV cannot compare.",
-                *_mpc_instead(problem),
-            ),
+            why=(f"{refusal}, and CKKS, BFV and BGV cannot compare.", *_mpc_instead(problem)),
         )  # fmt: skip
+    estimates = "time and sizes are those of the dry run" if done else "time and sizes are estimates from theory"
     return Advice(
-        problem=problem, verdict=Verdict.ENCRYPTION, plan=plan, alternatives=_table(problem, plan, []),
+        problem=problem, verdict=Verdict.ENCRYPTION, plan=plan, dry_run=done, alternatives=_table(problem, plan, []),
         why=(
-            f"{number:,} comparisons of {problem.bits} bits are few enough for TFHE, which looks them up in tables.",
-            "Time and sizes are estimates from theory; Concrete chooses the parameters when it compiles, at 128 bits "
-            "of security, and no dry run was done here.",
+            f"{tfhe_estimate.comparisons(problem):,} comparisons are few enough for TFHE, which looks them up in "
+            "tables.",
+            f"Concrete chooses the parameters when it compiles, at {_SECURITY_OF_CONCRETE} bits of security; "
+            f"{estimates}"
+            + ("." if done else ", and no dry run was done."),
         ),
     )  # fmt: skip
+
+
+def _compares_too_much(problem: Problem, plan: Plan) -> str | None:
+    """Why TFHE is not the tool for comparisons, if it is not."""
+    number = tfhe_estimate.comparisons(problem)
+    if problem.security > _SECURITY_OF_CONCRETE:
+        return f"Concrete has {_SECURITY_OF_CONCRETE} bits of security, not {problem.security}"
+    limit = problem.deadline if problem.deadline is not None else _PATIENCE
+    if number > _MOST_COMPARISONS or plan.seconds.evaluate > limit:
+        return f"it takes {number:,} comparisons; under TFHE that is about {plan.seconds.evaluate:.3g} s on one core"
+    return None
 
 
 # Why, and what else.

@@ -126,7 +126,7 @@ _OWN: dict[Operation, tuple[str, str]] = {
     ),
     Operation.TREE: (
         "Decision trees.",
-        "rows: 10\nnodes: 15               # comparisons of one row\n"
+        "rows: 10\nfeatures: 4             # that the tree asks of\nnodes: 15               # comparisons of one row\n"
         + _RANGE.format("100")
         + "precision: 1            # steps of the values\n"
         + _MODEL,

@@ -13,7 +13,9 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
+from tasks.common.errors import MissingPart
 from tasks.common.values import Value
+from tasks.encryption.inference import tfhe
 
 
 class Library(StrEnum):
@@ -129,6 +131,11 @@ def _own_environment(module: str) -> str | None:
     """An environment of its own that holds the module, without starting it."""
     if not module:
         return None
+    if module.startswith("concrete"):
+        try:
+            return f"in {tfhe.python().parent.parent}"
+        except MissingPart:
+            pass
     pattern = f"*/lib/python3*/site-packages/{module.replace('.', '/')}"
     for folder in sorted(environments().glob(pattern)):
         return f"in the environment {folder.relative_to(environments()).parts[0]}"

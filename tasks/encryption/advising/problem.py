@@ -83,6 +83,7 @@ _ALLOWED: dict[Operation, tuple[str, ...]] = {
     Operation.NETWORK: ("activation",),
     Operation.TRAINING: ("rate",),
     Operation.COMPARISON: ("features",),
+    Operation.TREE: ("features",),
 }
 _SIZES = (
     "features", "bins", "degree", "layers", "activation", "outputs", "clusters", "iterations", "rate", "entries",

@@ -7,9 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("Pyfhel")
-pytest.importorskip("nibabel")
-
 from tasks.common.errors import CiphertextError, InputError, KeyRefused
 from tasks.encryption import keys
 from tasks.encryption.regridding import plan
@@ -19,6 +16,9 @@ from tasks.imaging.hospital import Hospital
 from tasks.imaging.operation import Account, Frame
 from tasks.imaging.record import Outcome, Planned
 from tests.unit.imaging.test_volumes import series
+
+pytest.importorskip("Pyfhel")
+pytest.importorskip("nibabel")
 
 SIZE = (32, 32, 32)
 FRAMES = 2
@@ -213,3 +213,12 @@ def test_a_plan_takes_cores_in_proportion_to_voxels_and_rate() -> None:
     # 3,072 ciphertexts of two polynomials with 8,192 coefficients of eight bytes come back at one prime.
     assert one.answer_bytes == 3072 * 2 * 8192 * 8
     assert not one.shared_out
+
+
+def test_planes_are_placed_alike_for_every_frame_and_leave_room_for_the_comparison() -> None:
+    from tasks.imaging.steps import placed
+
+    assert placed(8, 1) == [0] * 8
+    assert placed(8, 2) == placed(8, 2)
+    assert placed(8, 2).count(0) == 3  # and the comparison, which takes as long as one and a half
+    assert sorted(set(placed(32, 5))) == [0, 1, 2, 3, 4]

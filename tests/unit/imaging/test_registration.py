@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-pytest.importorskip("SimpleITK")
-pytest.importorskip("nibabel")
-
 from tasks.imaging import registration, volumes
 from tasks.imaging.volumes import Volume
 from tests.shared_data import shared_data
+
+pytest.importorskip("SimpleITK")
+pytest.importorskip("nibabel")
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

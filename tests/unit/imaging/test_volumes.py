@@ -15,7 +15,7 @@ from tasks.imaging import volumes
 from tasks.imaging.volumes import Volume
 from tests.shared_data import shared_data
 
-nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed; pip install 'secured[imaging]'")
+pytest.importorskip("nibabel", reason="nibabel is not installed; pip install 'secured[imaging]'")
 
 
 def series(folder: Path, voxels: np.ndarray, spacing: tuple[float, float, float], name: str = "CANARY^NAME") -> Path:
