@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 
@@ -17,6 +18,7 @@ from flows.commands import (
     imaging,
     keys,
     machine,
+    neurosurgery,
     policies,
     runs,
     sets,
@@ -45,6 +47,7 @@ app = typer.Typer(
 )
 runs.app.command("encrypted-job")(encryption_runs.encrypted_job)
 runs.app.command("encrypted-evaluation")(encryption_runs.encrypted_evaluation)
+runs.app.command("neurosurgery")(neurosurgery.neurosurgery)
 app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")
 app.add_typer(keys.app, name="key")
@@ -59,6 +62,20 @@ app.command("unbias")(fairness.unbias)
 app.command("dicom")(imaging.dicom)
 app.command("doctor")(machine.doctor)
 app.command("serve")(machine.serve)
+
+
+def let_paragraphs_flow(commands: typer.Typer) -> None:
+    """Have help texts wrap at the terminal's width, not where lines of the docstring end."""
+    for command in commands.registered_commands:
+        if command.callback is not None:
+            paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+            command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            let_paragraphs_flow(group.typer_instance)
+
+
+let_paragraphs_flow(app)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from flows.commands.terminal import JsonOption, QuietOption, bar, console, write
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
-    from tasks.encryption.advice import Advice, DryRun, Plan
+    from tasks.encryption.advising.advice import Advice, DryRun, Plan
 
 
 def advise(
@@ -36,8 +36,8 @@ def advise(
     Example: [bold]secured he advise --example logistic > problem.yaml[/], then
     [bold]secured he advise problem.yaml[/]
     """
-    from tasks.encryption import advisor, examples
-    from tasks.encryption import problem as problems
+    from tasks.encryption.advising import advisor, examples
+    from tasks.encryption.advising import problem as problems
 
     if example is not None:
         typer.echo(examples.example(example), nl=False)

@@ -7,7 +7,7 @@ nothing is off by the little that primes differ from powers of two, which other 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,12 @@ class Approximate(Encrypted):
         require_fit(session, self.level, self.scale, self.bound, error)
         native = natively(session.native.rotate, self.native, steps, True)
         return self.like(native, bound=self.bound, error=error, shape=(session.slots,))
+
+    def over(self, number: float) -> Approximate:
+        """The numbers divided by another, for nothing: the same ciphertext at so many times the scale."""
+        native = self.native.copy()
+        native.set_scale(self.scale * number)
+        return self.like(native, bound=self.bound / number, error=self.error / number, scale=self.scale * number)
 
     def encode_for(self, values: ArrayLike) -> Encoded:
         """A factor for ciphertexts of this level, encoded at the scale of the prime that `rescaled` drops."""
@@ -123,23 +129,18 @@ class Approximate(Encrypted):
     def _sum(self, other: Any, operation: Callable[..., Any], plainly: Callable[..., Any]) -> Approximate:
         """What takes longest here is looking things up; a sum itself takes a tenth of a millisecond."""
         session, a, b = self.session, self, other
-        if not isinstance(other, Encrypted):
-            b, operation = self._summand(other), plainly
-        elif other.session is not session or other.shape != self.shape:
-            self.require_same(other)
-        elif other.level != self.level or other.scale != self.scale:
-            a, b = _aligned(self, other)
+        if not isinstance(b, Encrypted):
+            operation = plainly
+            if not isinstance(b, Encoded):
+                b = encode(session, b, self.level, self.scale)
+        if b.session is not session or b.shape != self.shape:
+            self.require_same(b)
+        if b.level != self.level or b.scale != self.scale:
+            a, b = _aligned(self, b)
         bound, error = a.bound + b.bound, a.error + b.error
         if not a.scale * (bound + 2 * error) < session.noise.half[a.level]:
             require_fit(session, a.level, a.scale, bound, error)
         return a.with_native(natively(operation, a.native, b.native, True), bound, error)
-
-    def _summand(self, given: Encoded | ArrayLike) -> Encoded:
-        made = given if isinstance(given, Encoded) else encode(self.session, given, self.level, self.scale)
-        self.require_same(made)
-        if made.level != self.level or not _same(made.scale, self.scale):
-            raise WouldBeWrong("this plaintext was encoded for another level or scale")
-        return made
 
     def _product(self, other: Encrypted) -> Approximate:
         self.require_same(other)
@@ -171,12 +172,8 @@ def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Enc
         slots = array.reshape(-1)
         error = session.noise.encoding(scale, bound, slots)
     require_fit(session, level, scale, bound, error)
-    native = natively(session.native.encodeFrac, slots, None, scale)
-    for _ in range(level):
-        session.native.mod_switch_to_next_ptxt(native, False)
-    return Encoded(
-        session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape
-    )  # fmt: skip
+    native = natively(session.encoder(level).encodeFrac, slots, None, scale)
+    return Encoded(session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape)
 
 
 def encrypt(session: Session, values: ArrayLike, layout: str = "values", bound: float | None = None) -> Approximate:
@@ -204,7 +201,7 @@ def decrypt(ciphertext: Approximate) -> np.ndarray:
     """
     session = ciphertext.session
     require_owner(session)
-    slots = within(session.native.decryptFrac(ciphertext.native), ciphertext.bound + ciphertext.error)
+    slots = within(natively(session.native.decryptFrac, ciphertext.native), ciphertext.bound + ciphertext.error)
     return slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
 
 
@@ -263,11 +260,73 @@ def inner(left: Iterable[Approximate], right: Iterable[Approximate]) -> Approxim
     return first.like(native, bound=bound, error=error, scale=scale)
 
 
+def blend(ciphertexts: Sequence[Approximate], weights: np.ndarray, scale: float) -> Approximate:
+    """In every slot a sum of the ciphertexts' numbers, each with its own weight, not yet rescaled.
+
+    Bound and error grow by the largest sum of absolute weights in a slot: not at all by weights of interpolation, which
+    sum to one. `dot`, which knows of each factor only how large it gets anywhere, adds up the worst of all.
+
+    Args:
+        ciphertexts: of one level and scale, with all slots in use.
+        weights: a row of slots for each ciphertext; rows of zeros are left out.
+        scale: that the weights are encoded with.
+
+    Raises:
+        WouldBeWrong: weights are not finite or not one row each, all are zero, or as for products and sums.
+    """
+    used, most = _weighed(ciphertexts, weights)
+    first, slots = ciphertexts[used[0]], np.ascontiguousarray(weights, dtype=np.float64)
+    session, level = first.session, first.level
+    for place in used:
+        first.require_same(ciphertexts[place])
+        if not first._fits(ciphertexts[place]):
+            raise WouldBeWrong("ciphertexts of different levels or scales cannot be summed")
+    bound, worst = max(ciphertexts[i].bound for i in used), max(ciphertexts[i].error for i in used)
+    rounding = sum(session.noise.encoding(scale, float(np.abs(slots[i]).max()), slots[i]) for i in used)
+    error = worst * (most + rounding) + bound * rounding
+    require_fit(session, level, first.scale * scale, bound * most, error)
+    encode_slots, native = session.encoder(level).encodeFrac, session.native
+    total = None
+    for place in used:
+        factor = natively(encode_slots, slots[place], None, scale)
+        product = _product_unless_zero(native, ciphertexts[place].native, factor)
+        if product is not None:
+            total = product if total is None else natively(native.add, total, product)
+    if total is None:
+        raise WouldBeWrong("all weights round to zero at this scale, so their sum is not encrypted any more")
+    return first.like(total, bound=bound * most, error=error, scale=first.scale * scale)
+
+
+def _weighed(ciphertexts: Sequence[Approximate], weights: np.ndarray) -> tuple[list[int], float]:
+    """Which ciphertexts have a weight at all, and the largest sum of absolute weights in a slot."""
+    if not ciphertexts or weights.shape != (len(ciphertexts), ciphertexts[0].session.slots):
+        raise WouldBeWrong(f"{len(ciphertexts)} ciphertexts need a row of weights each, over all slots")
+    most = float(np.abs(weights).sum(0).max())
+    if not math.isfinite(most):
+        raise WouldBeWrong("weights are missing or infinite")
+    if most == 0:
+        raise WouldBeWrong("a product with zeros is not encrypted any more; leave it out")
+    return np.flatnonzero(weights.any(1)).tolist(), most
+
+
+def _product_unless_zero(native: Any, ciphertext: Any, factor: Any) -> Any | None:
+    """None where a factor's few small numbers were rounded to zero, which its error accounts for."""
+    try:
+        return native.multiply_plain(ciphertext, factor, True)
+    except RuntimeError as error:
+        if "transparent" in str(error):
+            return None
+        raise WouldBeWrong(f"SEAL refuses: {error}") from None
+
+
 def require_fit(session: Session, level: int, scale: float, bound: float, error: float) -> None:
     """Refuse what would wrap around the modulus of a level.
 
-    Coefficients of a real vector are at most its largest slot; the error counts twice, for its imaginary part.
+    Coefficients of a real vector are at most its largest slot; the error counts twice, for its imaginary part. SEAL
+    rescales to scales beyond the modulus, and decrypts nothing of such a scale, however small the numbers are.
     """
+    if not scale < session.noise.modulus[level]:
+        raise WouldBeWrong(f"scale 2^{math.log2(scale):.0f} is beyond what level {level} has room for")
     if not scale * (bound + 2 * error) < session.noise.half[level]:
         room = session.noise.half[level] / scale
         raise WouldBeWrong(
@@ -287,6 +346,8 @@ def _levelled(a: Approximate, b: Encrypted) -> tuple[Approximate, Approximate]:
 
 def _aligned(a: Approximate, b: Any) -> tuple[Approximate, Approximate]:
     """Both at one level and scale: the shallower one comes to the deeper; both go one down if only scales differ."""
+    if isinstance(b, Encoded):
+        raise WouldBeWrong("this plaintext was encoded for another level or scale")
     if a.level > b.level or (a.level == b.level and _same(b.scale, a.scale)):
         return a, b.at(a.level, a.scale)
     if b.level > a.level:

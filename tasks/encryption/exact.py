@@ -183,7 +183,7 @@ def decrypt(ciphertext: Exact) -> np.ndarray:
     ):
         raise WouldBeWrong("no noise budget is left in this ciphertext; what it decrypts to would be random")
     open_ = session.native.decryptBGV if session.levelled else session.native.decryptInt
-    slots = within(open_(ciphertext.native), ciphertext.bound)
+    slots = within(natively(open_, ciphertext.native), ciphertext.bound)
     return slots[: math.prod(ciphertext.shape)].reshape(ciphertext.shape)
 
 

@@ -52,7 +52,20 @@ class Session:
         self.scale = 2.0**parameters.scale_bits
         self.most = parameters.plain_modulus // 2  # the largest integer, in BFV and BGV
         self.noise: Any = ApproximateNoise(parameters) if self.approximate else IntegerNoise(parameters)
+        self._encoders: dict[int, Any] = {0: native}
         _open[f"{fingerprint}:{role}"] = self
+
+    def encoder(self, level: int) -> Any:
+        """The native context that encodes for a level.
+
+        SEAL encodes for all primes and drops some afterwards, which costs as much at the last level as at the first. A
+        context without those primes has the same moduli from there on, so what it encodes is the same plaintext.
+        """
+        if level not in self._encoders:
+            *data, special = self.parameters.moduli_bits
+            fewer = {"moduli_bits": (*data[: len(data) - level], special)}
+            self._encoders[level] = native_context(self.parameters.model_copy(update=fewer))
+        return self._encoders[level]
 
     def __reduce__(self) -> str:
         raise TypeError("a session stays in the process that opened it; pass the folder of its keys instead")

@@ -20,7 +20,7 @@ from tasks.synthesis.coded import Coded
 
 _MOST_MODES = 10
 _LEAST_WEIGHT = 0.005
-_MODE_ROWS = 2_000
+_MODE_ROWS = 6_000
 _WIDTHS = 4  # standard deviations on either side of a mode that its normalized values span
 _EDGE = 0.99
 
@@ -96,7 +96,7 @@ class Encoding:
 
 
 def find_modes(values: np.ndarray) -> Modes:
-    """The modes of a numeric column, at most 10, by at most 2,000 of its values: the same ones for the same column."""
+    """The modes of a numeric column, at most 10, by at most 6,000 of its values: the same ones for the same column."""
     some = values if len(values) <= _MODE_ROWS else np.random.default_rng(0).choice(values, _MODE_ROWS, replace=False)
     digest = hashlib.sha256(np.ascontiguousarray(some).tobytes()).digest()
     with _LOCK:

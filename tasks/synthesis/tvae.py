@@ -20,7 +20,7 @@ from tasks.common.synthesis_forms import Synthesis
 from tasks.synthesis.coded import Coded, Given
 from tasks.synthesis.encoding import Encoding, Place
 from tasks.synthesis.networks import Network, Progress, Watch, reproducible, train
-from tasks.synthesis.training import Spans
+from tasks.synthesis.spans import Spans
 
 _MIDDLE, _LAYERS = 128, (128, 128)
 _BATCH, _RATE, _DECAY, _FACTOR = 200, 1e-3, 1e-5, 2

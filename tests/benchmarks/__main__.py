@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from tests.benchmarks import anonymization, attacks, encryption, main_job, synthesis, twenty
+from tests.benchmarks import anonymization, attacks, encryption, main_job, synthesis, training, twenty
 
 BENCHMARKS = {
     "attacks": attacks.main,
     "main-job": main_job.main,
     "anonymization": anonymization.main,
     "twenty-columns": twenty.main,
+    "training": training.main,
     "synthesis": synthesis.main,
     "encryption": encryption.main,
 }

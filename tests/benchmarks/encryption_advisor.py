@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.encryption import costs, dry_run, plans
-from tasks.encryption.advice import Plan, Seconds, priced
-from tasks.encryption.circuits import layouts
+from tasks.encryption.advising import costs, dry_run, plans
+from tasks.encryption.advising.advice import Plan, Seconds, priced
+from tasks.encryption.advising.circuits import layouts
+from tasks.encryption.advising.problem import Problem
 from tasks.encryption.parameters import Scheme
-from tasks.encryption.problem import Problem
 from tests.benchmarks import results
 
 PACKAGES = ("Pyfhel", "numpy")

@@ -1,4 +1,4 @@
-"""Synthetic rows of this project's engines beside those of the ctgan package and of SDV's CTGANSynthesizer.
+"""Synthetic rows of this project's engines beside those of SDV's CTGANSynthesizer.
 
 Everybody learns from the same real rows on one thread, with the same epochs and the same seeds; seconds are those of
 `fit`, with the preparation of columns. As many rows as they learned from are drawn, a classifier is trained on these
@@ -13,13 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -56,17 +54,12 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    trained, useful, judged = [], [], []
+    useful, judged = [], []
     for case in cases():
-        trained.append(_training(case))
-        sys.stderr.write(f"synthesis: {trained[-1]}\n")
         rows, tables = _usefulness(case)
         useful += rows
         judged += _gate(case, tables)
         sys.stderr.write("".join(f"synthesis: {row}\n" for row in (*rows, *judged[-5:])))
-    seeds = f"One thread, means over {len(SEEDS)} seeds; AUC of each seed in brackets. Same epochs on every side."
-    head = ("table", "rows", "epochs", "ours, s", "ctgan package, s", "faster", "AUC ours", "AUC package", "AUC real")
-    results.record("Synthesis: training CTGAN", f"{seeds}\n\n{results.table(head, trained)}", PACKAGES)
     head = ("table and rows", "fit, s", "AUC on real people", "pair trends", "nearer than chance", "rare copies")
     text = (
         "Shuffled columns are the floor, the real rows the ceiling; SDV 2.0.0 with its defaults but the epochs, in an "
@@ -140,48 +133,6 @@ _SHARED: dict[str, tuple[str, dict[str, Any], dict[str, str], Callable[[pd.DataF
 }  # fmt: skip
 
 
-def _training(case: Case) -> tuple[str, ...]:
-    """Our training of CTGAN beside the package's, both for all epochs."""
-    from tasks.synthesis import engines, gan
-
-    epochs = gan.epochs_for(case.learned.num_rows, SETTINGS.batch)
-    settings = SETTINGS.model_copy(update={"epochs": epochs, "early_stopping": False})
-    seconds: dict[str, list[float]] = {"ours": [], "package": []}
-    auc: dict[str, list[float]] = {"ours": [], "package": []}
-    for seed in SEEDS:
-        start = time.perf_counter()
-        fitted = engines.fit(case.learned, settings, Engine.CTGAN, seed)
-        seconds["ours"].append(time.perf_counter() - start)
-        auc["ours"].append(_auc(fitted.draw(case.learned.num_rows, seed), case))
-        took, rows = _package(case, settings, epochs, seed)
-        seconds["package"].append(took)
-        auc["package"].append(_auc(rows, case))
-    took = {side: float(np.mean(values)) for side, values in seconds.items()}
-    return (
-        case.name, f"{case.learned.num_rows:,}", str(epochs), f"{took['ours']:.1f}", f"{took['package']:.1f}",
-        f"{took['package'] / took['ours']:.1f}x", _each(auc["ours"]), _each(auc["package"]),
-        f"{_auc(case.learned, case):.3f}",
-    )  # fmt: skip
-
-
-def _package(case: Case, settings: Synthesis, epochs: int, seed: int) -> tuple[float, pa.Table]:
-    """Seconds of ctgan.CTGAN().fit with the same settings, and the rows it draws."""
-    from ctgan import CTGAN
-
-    frame, discrete = _as_frame(case.learned)
-    model = CTGAN(
-        epochs=epochs, batch_size=settings.batch, pac=settings.pack, log_frequency=settings.log_frequency,
-        enable_gpu=False,
-    )  # fmt: skip
-    model.set_random_state(seed)
-    start = time.perf_counter()
-    with warnings.catch_warnings(), joblib.parallel_config(backend="sequential"):
-        warnings.simplefilter("ignore")
-        model.fit(frame, discrete)
-    seconds = time.perf_counter() - start
-    return seconds, _as_table(model.sample(case.learned.num_rows), case.learned)
-
-
 def _usefulness(case: Case) -> tuple[list[tuple[str, ...]], dict[str, pa.Table]]:
     """Each engine as a data flow uses it, the best of them by the gate's measure, SDV, floor and ceiling."""
     from tasks.synthesis import drawing, engines, worth
@@ -214,7 +165,7 @@ def _figures(tables: list[pa.Table], case: Case) -> tuple[str, ...]:
     trends = np.mean([fidelity._quality(case.learned, table)[1] for table in tables])
     near = [copies.look(t, case.learned, case.test, case.policy, np.random.default_rng(0)) for t in tables]
     excess, rare = np.mean([found.excess for found in near]), np.mean([found.rare_copies for found in near])
-    return _each([_auc(table, case) for table in tables]), f"{trends:.3f}", f"{excess:.2f}", f"{rare:,.0f}"
+    return _each([auc(table, case) for table in tables]), f"{trends:.3f}", f"{excess:.2f}", f"{rare:,.0f}"
 
 
 def _gate(case: Case, made: dict[str, pa.Table]) -> list[tuple[str, ...]]:
@@ -247,7 +198,7 @@ def _sdv(case: Case) -> tuple[float, list[pa.Table]]:
 
     python = peers.environment("sdv", "sdv==2.0.0", "torch==2.13.0", "pyarrow")
     epochs = gan.epochs_for(case.learned.num_rows, SETTINGS.batch)
-    frame, _ = _as_frame(case.learned)
+    frame, _ = as_frame(case.learned)
     with tempfile.TemporaryDirectory() as scratch:
         source, out = Path(scratch) / "learned.parquet", Path(scratch) / "made"
         frame.to_parquet(source)
@@ -258,11 +209,11 @@ def _sdv(case: Case) -> tuple[float, list[pa.Table]]:
                 check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
             )  # fmt: skip
             seconds.append(float(said.stdout.strip().splitlines()[-1]))
-            tables.append(_as_table(pq.read_table(out).to_pandas(), case.learned))
+            tables.append(as_table(pq.read_table(out).to_pandas(), case.learned))
     return float(np.mean(seconds)), tables
 
 
-def _as_frame(table: pa.Table) -> tuple[pd.DataFrame, list[str]]:
+def as_frame(table: pa.Table) -> tuple[pd.DataFrame, list[str]]:
     """The table as the peers take it: words, and numbers with the median where one is missing, behind a flag."""
     columns: dict[str, Any] = {}
     discrete = []
@@ -280,7 +231,7 @@ def _as_frame(table: pa.Table) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(columns), discrete
 
 
-def _as_table(frame: pd.DataFrame, like: pa.Table) -> pa.Table:
+def as_table(frame: pd.DataFrame, like: pa.Table) -> pa.Table:
     """Rows of a peer in the types of the table that they were learned from."""
     columns = {}
     for field in like.schema:
@@ -295,7 +246,7 @@ def _as_table(frame: pd.DataFrame, like: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _auc(rows: pa.Table, case: Case) -> float:
+def auc(rows: pa.Table, case: Case) -> float:
     from tasks.utility import downstream
 
     question = case.policy.downstream

@@ -7,6 +7,7 @@ the scale's size, and two that stay for the last layer.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,17 +85,19 @@ def _candidates(plan: Plan, layout: Layout, babies: int, degree: int, security: 
             special = bits if layout is Layout.ROWS else min(_LARGEST, most - count * bits)
             if bits >= _SMALLEST:
                 for scale in range(_LEAST_SCALE, min(_MOST_SCALE, count * bits - 2)):
-                    yield _made(degree, (*[bits] * count, special), scale, security)
+                    yield from _possible(degree, (*[bits] * count, special), scale, security)
         return
     count = levels(plan, babies) + 1  # of the scale's size, beside the first and the special one
     for above in (10, 6, 4, 2):
         scale = min(_MOST_SCALE, _LARGEST - above, (most - 2 * above) // (count + 2))
         if scale >= _SMALLEST:
-            yield _made(degree, (scale + above, *[scale] * count, scale + above), scale, security)
+            yield from _possible(degree, (scale + above, *[scale] * count, scale + above), scale, security)
 
 
-def _made(degree: int, bits: tuple[int, ...], scale: int, security: Level) -> Parameters:
-    return Parameters(scheme=Scheme.CKKS, degree=degree, moduli_bits=bits, scale_bits=scale, security=security)
+def _possible(degree: int, bits: tuple[int, ...], scale: int, security: Level) -> Iterator[Parameters]:
+    """These parameters, unless there are too few primes of a size."""
+    with contextlib.suppress(ParametersError):
+        yield Parameters(scheme=Scheme.CKKS, degree=degree, moduli_bits=bits, scale_bits=scale, security=security)
 
 
 def _rehearsed(plan: Plan, layout: Layout, babies: int, parameters: Parameters) -> float:

@@ -55,8 +55,9 @@ class Aggregation(Job):
     length: numbers in an update. bound: of their absolute values; members clip to it, see `clipped`. most_weight: of a
     member, who weighs 1 at least. bits: BFV rounds numbers to multiples of 2**-bits.
 
-    Data are arrays (length + 1,) by member, the weight last. Results by name: mean, float64 (length,), and weight, int,
-    the sum of all; in BFV also units, int64 (length,), the exact sums of weight times number in units of 2**-bits.
+    Data are arrays (length + 1,) by member, the weight last, or one of (members, length + 1). Results by name: mean,
+    float64 (length,), and weight, int, the sum of all; in BFV also units, int64 (length,), the exact sums of weight
+    times number in units of 2**-bits.
     """
 
     kind: Literal["aggregation"] = "aggregation"
@@ -78,7 +79,7 @@ class Aggregation(Job):
 
     def encrypt(self, owner: Session, data: Contributions) -> dict[str, Encrypted]:
         made: dict[str, Encrypted] = {}
-        for member, update in by_contributor(self.members, data).items():
+        for member, update in self._given(data).items():
             made |= self.contribute(owner, member, update)
         return made
 
@@ -127,7 +128,7 @@ class Aggregation(Job):
         return self._results(np.concatenate([scheme.decrypt(each) for each in answers])[: self.length + 1])
 
     def plainly(self, data: Contributions) -> dict[str, Any]:
-        entries = [self._entries(update) for update in by_contributor(self.members, data).values()]
+        entries = [self._entries(update) for update in self._given(data).values()]
         return self._results(np.sum(entries, axis=0))
 
     def parts(self, names: list[str]) -> list[list[str]]:
@@ -162,6 +163,11 @@ class Aggregation(Job):
     @property
     def _blocks(self) -> int:
         return math.ceil((self.length + 1) / self._parameters.slots)
+
+    def _given(self, data: Contributions) -> dict[str, np.ndarray]:
+        if isinstance(data, np.ndarray) and data.shape == (len(self.members), self.length + 1):
+            data = dict(zip(self.members, data, strict=True))
+        return by_contributor(self.members, data)
 
     def _entries(self, update: np.ndarray) -> np.ndarray:
         """Numbers times weight, and the weight, as they are encrypted."""

@@ -110,8 +110,8 @@ class Points(Value):
 class KMeansDistances(Job):
     """Squared distances of points to centroids, in plaintext here or, where there are none, encrypted by the owner.
 
-    Data are the points, or {"points": ..., "centroids": (clusters, columns)} where these are encrypted. The result, by
-    the name of distances, is float64 (rows, clusters).
+    Data are the points; where centroids are encrypted, {"points": ..., "centroids": (clusters, columns)}, or these rows
+    below those of the points in one array. The result, by the name of distances, is float64 (rows, clusters).
     """
 
     kind: Literal["kmeans-distances"] = "kmeans-distances"
@@ -188,13 +188,13 @@ class KMeansDistances(Job):
         return [[*group, *everyone] for group in _by_block(names)]
 
     def _given(self, data: Contributions) -> tuple[np.ndarray, np.ndarray]:
-        if self.centroids:
-            points: Any = data["points"] if isinstance(data, Mapping) and set(data) == {"points"} else data
-            centroids: Any = self.centroids
-        elif isinstance(data, Mapping) and set(data) == {"points", "centroids"}:
-            points, centroids = data["points"], data["centroids"]
-        else:
-            raise InputError("this job takes points and centroids, by these names; both are encrypted")
+        points: Any
+        centroids: Any
+        points, centroids = data, self.centroids
+        if not centroids and isinstance(data, np.ndarray):
+            points, centroids = data[: self.points.rows], data[self.points.rows :]
+        elif not centroids:
+            points, centroids = _named(data, "points", "centroids")
         return (
             self.points.checked(points, self.points.rows, "points"),
             self.points.checked(centroids, self.clusters, "centroids"),
@@ -226,8 +226,9 @@ class KMeansDistances(Job):
 class KMeansUpdate(Job):
     """Sums and counts of the points of each cluster, by assignments that are encrypted.
 
-    Data are {"points": (rows, columns), "assignments": integers (rows,)}. Results by name: sums, float64 (clusters,
-    columns); counts, int64 (clusters,); centroids, float64 (clusters, columns), nan where no point is assigned.
+    Data are {"points": (rows, columns), "assignments": whole numbers (rows,)}, or one array with these as its last
+    column. Results by name: sums, float64 (clusters, columns); counts, int64 (clusters,); centroids, float64 (clusters,
+    columns), nan where no point is assigned.
     """
 
     kind: Literal["kmeans-update"] = "kmeans-update"
@@ -309,21 +310,29 @@ class KMeansUpdate(Job):
         return float(slots.mean())
 
     def _given(self, data: Contributions) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(data, Mapping) or set(data) != {"points", "assignments"}:
-            raise InputError("this job takes points and assignments, by these names")
-        return self.points.checked(data["points"], self.points.rows, "points"), self._checked(data["assignments"])
+        if isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[1] == self.points.columns + 1:
+            points, assignments = data[:, :-1], data[:, -1]
+        else:
+            points, assignments = _named(data, "points", "assignments")
+        return self.points.checked(points, self.points.rows, "points"), self._checked(assignments)
 
     def _checked(self, assignments: np.ndarray) -> np.ndarray:
         assignments = np.asarray(assignments)
-        if assignments.shape != (self.points.rows,) or assignments.dtype.kind not in "iu":
+        if assignments.shape != (self.points.rows,) or assignments.dtype.kind not in "iuf":
             raise InputError(f"assignments are {self.points.rows:,} whole numbers, one for each point")
-        if assignments.min() < 0 or assignments.max() >= self.clusters:
-            raise InputError(f"assignments are numbers of clusters, 0 to {self.clusters - 1}")
-        return assignments
+        if strange := int((~np.isin(assignments, np.arange(self.clusters))).sum()):
+            raise InputError(f"{strange:,} assignments are not the number of a cluster, 0 to {self.clusters - 1}")
+        return assignments.astype(np.int64)
 
     def _all_names(self) -> list[str]:
         blocks = range(self.points.blocks)
         return [*self.points.names(), *(_assigned(k, block) for k in range(self.clusters) for block in blocks)]
+
+
+def _named(data: Contributions, *names: str) -> list[np.ndarray]:
+    if not isinstance(data, Mapping) or set(data) != set(names):
+        raise InputError(f"this job takes {' and '.join(names)}, by these names or in one array")
+    return [data[name] for name in names]
 
 
 def nearest(distances: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Advice: the right tool is named, the price is that of what is done, and nothing is recommended that does not hold."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,17 +10,18 @@ from typer.testing import CliRunner
 
 from flows.commands.encryption_advice import advise as command
 from tasks.common.errors import InputError, ParametersError
-from tasks.encryption import advisor, costs, dry_run, libraries, plans, tfhe
-from tasks.encryption.advice import Verdict, priced
-from tasks.encryption.circuits import layouts
-from tasks.encryption.examples import example
-from tasks.encryption.libraries import Library
+from tasks.encryption.advising import advisor, costs, dry_run, libraries, plans, tfhe_estimate
+from tasks.encryption.advising.advice import Verdict, priced
+from tasks.encryption.advising.circuits import layouts
+from tasks.encryption.advising.examples import example
+from tasks.encryption.advising.libraries import Library
+from tasks.encryption.advising.problem import Problem
+from tasks.encryption.advising.rehearsal import Counts
 from tasks.encryption.parameters import Parameters, Scheme
-from tasks.encryption.problem import Problem
-from tasks.encryption.rehearsal import Counts
 
 pytest.importorskip("Pyfhel", reason="homomorphic encryption needs Pyfhel, which `make env` builds")
 
+_CONCRETE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "secured" / "peers" / "concrete"
 LOGISTIC = Problem(operation="logistic", rows=2000, features=10, range=4, precision=1e-3)
 
 
@@ -43,6 +46,7 @@ def advice():
          Verdict.MPC, "no homomorphic scheme here is deep enough"),
         ({"operation": "network", "features": 3, "layers": [8] * 40, "precision": 0.1},
          Verdict.MPC, "no homomorphic scheme here is deep enough"),
+        ({"operation": "tree", "nodes": 5, "precision": 1, "security": 192}, Verdict.MPC, "128 bits of security"),
         ({"operation": "sum", "precision": 0.1, "key": "evaluator"}, Verdict.TRUSTED, "can also decrypt"),
         ({"operation": "linear", "features": 3, "precision": 0.1, "model": "public"}, Verdict.AT_HOME, "in plaintext"),
     ],
@@ -59,7 +63,7 @@ def test_another_tool_is_named_where_it_is_right(form, verdict, word):
 
 
 def test_a_deadline_that_no_number_of_cores_meets_asks_for_another_tool():
-    hasty = Problem(operation="training", rows=100, features=3, iterations=2, precision=0.01, deadline=0.001)
+    hasty = Problem(operation="matrix-vector", features=16, outputs=16, precision=0.01, deadline=0.001)
     made = advisor.advise(hasty, verify=False)
     assert made.verdict is Verdict.MPC
     assert "more than the deadline of 0.001 s" in made.why[0]
@@ -75,21 +79,35 @@ def test_a_deadline_that_more_cores_meet_says_how_many():
 
 
 def test_few_comparisons_go_to_tfhe_with_an_estimate_that_says_so():
-    made = advisor.advise(Problem(operation="tree", rows=2, nodes=7, range=10, precision=1))
+    made = advisor.advise(Problem(operation="tree", rows=2, features=3, nodes=7, range=10, precision=1), verify=False)
     plan = made.require_plan()
     assert plan.library is Library.CONCRETE
     assert plan.parameters is None
     assert any("estimates from theory" in sentence for sentence in made.why)
 
 
+@pytest.mark.skipif(not _CONCRETE.is_dir(), reason="Concrete has no environment of its own here")
+def test_a_tree_is_carried_out_by_concrete_where_it_is(monkeypatch):
+    monkeypatch.setenv("SECURED_CONCRETE", str(_CONCRETE))
+    made = advisor.advise(Problem(operation="tree", rows=5, features=2, nodes=3, range=10, precision=1))
+    assert made.dry_run.error == 0
+    assert made.dry_run.groups == (3, 5)
+    assert made.dry_run.seconds.evaluate > 0
+    assert not any("no dry run" in sentence for sentence in made.why)
+
+
 def test_comparisons_cost_by_their_number_and_bits():
     # One lookup for up to four bits; two blocks take one each and one to join them.
-    one = tfhe.comparisons(Problem(operation="comparison", rows=6, features=2, range=7, precision=1))
+    one = tfhe_estimate.comparisons(Problem(operation="comparison", rows=6, features=2, range=7, precision=1))
     assert one == 12
     small, large = (
-        tfhe.estimated(Problem(operation="comparison", rows=100, range=reach, precision=1)) for reach in (7, 100)
+        tfhe_estimate.estimated(Problem(operation="comparison", rows=100, range=reach, precision=1))
+        for reach in (7, 100)
     )
     assert large.traffic.sent == 2 * small.traffic.sent
+    # Of a tree of seven comparisons four leaves are of the second class.
+    tree = tfhe_estimate.estimated(Problem(operation="tree", nodes=7, features=3, precision=1))
+    assert tree.layout.startswith("3 ciphertexts of 4 bits and 11 table lookups")
     assert 2 < large.seconds.evaluate / small.seconds.evaluate < 4.5
 
 

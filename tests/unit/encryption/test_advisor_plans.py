@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.common.errors import ParametersError, WouldBeWrong
-from tasks.encryption import approximate, plans, rehearsal, trial
-from tasks.encryption.circuit import Kit
-from tasks.encryption.circuit_models import Diagonals
-from tasks.encryption.circuits import layouts
+from tasks.encryption import approximate
+from tasks.encryption.advising import plans, rehearsal, trial
+from tasks.encryption.advising.circuit import Kit
+from tasks.encryption.advising.circuit_models import Diagonals
+from tasks.encryption.advising.circuits import layouts
+from tasks.encryption.advising.problem import Operation, Problem
 from tasks.encryption.parameters import Parameters, Scheme
-from tasks.encryption.problem import Operation, Problem
 from tasks.encryption.security import MOST_BITS
 
 CKKS = Parameters(scheme="ckks", degree=8192, moduli_bits=(60, 40, 40, 60), scale_bits=40)
@@ -156,6 +157,39 @@ def test_too_many_products_of_integers_are_refused(scheme):
         found(Problem(operation="linear", features=3, range=10, exact=True, depth=60), scheme)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"operation": "training", "rows": 10**9, "features": 10, "iterations": 2},
+        {"operation": "network", "features": 10**6, "layers": (10**6, 1)},
+        {"operation": "kmeans-step", "rows": 100, "features": 10**6, "clusters": 10},
+    ],
+    ids=["training", "network", "kmeans"],
+)
+def test_what_would_take_days_is_refused_in_no_time(form):
+    with pytest.raises(ParametersError, match="multi-party computation"):
+        found(Problem(**form, precision=0.1))
+
+
+def test_a_network_that_is_too_large_by_columns_is_applied_row_by_row():
+    problem = Problem(operation="network", features=784, layers=(32, 10), weights=0.03, precision=0.1)
+    with pytest.raises(ParametersError, match="25,408 weights"):
+        found(problem)
+    assert found(problem, layout=1).error < 0.1
+
+
+@pytest.mark.parametrize("scheme", [Scheme.CKKS, Scheme.BFV, Scheme.BGV])
+def test_the_depth_that_is_asked_for_is_there_for_products(scheme):
+    # One level of a linear model is used; what comes out can be multiplied twice more, for real as in the rehearsal.
+    asked = {"exact": True, "range": 3} if scheme is not Scheme.CKKS else {"precision": 1e-3}
+    plan = found(Problem(operation="linear", features=2, depth=3, **asked), scheme)
+    shallow = found(Problem(operation="linear", features=2, **asked), scheme).parameters
+    site = trial.Rehearsed(rehearsal.session(plan.parameters))
+    trial.run(plan.circuit, site, groups=1, terms=1, spare=2)
+    with pytest.raises(WouldBeWrong):
+        trial.run(plan.circuit, trial.Rehearsed(rehearsal.session(shallow)), groups=1, terms=1, spare=2)
+
+
 def test_an_image_whose_rows_fit_into_no_ciphertext_is_refused():
     with pytest.raises(ParametersError, match="does not fit twice"):
         found(Problem(operation="regridding", shape=(4, 20_000), factor=2, precision=1.0))
@@ -195,9 +229,9 @@ def test_a_circuit_computes_its_operation_in_every_layout(form, scheme):
 @pytest.mark.parametrize(
     "form",
     [
-        {"operation": "network", "features": 4, "layers": (3, 1), "activation": 3, "precision": 1e-3},
-        {"operation": "training", "rows": 200, "features": 2, "iterations": 2, "precision": 1e-2},
-        {"operation": "regridding", "shape": (3, 20, 20), "factor": 2, "precision": 0.1},
+        {"operation": "network", "features": 4, "layers": (3, 1), "activation": 3, "range": 2, "precision": 1e-3},
+        {"operation": "training", "rows": 200, "features": 2, "iterations": 2, "range": 2, "precision": 1e-2},
+        {"operation": "regridding", "shape": (3, 20, 20), "factor": 2, "range": 50, "precision": 0.1},
         {"operation": "regridding", "shape": (90, 60), "factor": 3, "precision": 0.1},
     ],
     ids=["network", "training", "volume", "image"],

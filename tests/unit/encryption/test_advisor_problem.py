@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.common.errors import InputError, ParametersError
-from tasks.encryption import problem as problems
-from tasks.encryption.examples import example
-from tasks.encryption.problem import KeyHolder, Operation, Problem
+from tasks.encryption.advising import problem as problems
+from tasks.encryption.advising.examples import example
+from tasks.encryption.advising.problem import KeyHolder, Operation, Problem
 from tests.conftest import ROOT
 
 GOOD = "name: x\noperation: logistic\nrows: 100\nfeatures: 30\nrange: 8\nprecision: 0.001\n"

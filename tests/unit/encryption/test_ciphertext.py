@@ -198,6 +198,17 @@ def test_levels_and_scales_are_evened_out() -> None:
             a.at(level, scale)
 
 
+def test_scales_beyond_the_modulus_are_refused_however_small_the_numbers_are() -> None:
+    """SEAL 4.1 rescales to a scale just beyond the last prime, and refuses only to decrypt."""
+    own = world("ckks")
+    a = own.encrypt([1e-12]).at(2, 2.0**30)
+    prime = own.evaluator.parameters.primes[0]
+    for scale in (float(prime), 2.0**40, 2.0**45):
+        with pytest.raises(WouldBeWrong, match="beyond what level"):
+            a.at(3, scale)
+    assert off(own, a.at(3, 2.0**35), [1e-12]) <= 1
+
+
 def test_the_owner_notices_what_noise_made_of_integers() -> None:
     """A ciphertext past all noise, of which an evaluator that does not go by the guard says that it is fine."""
     own = world("bfv")

@@ -214,13 +214,16 @@ def decrypt_there(a: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
+            local_directory=str(tmp_path_factory.mktemp("dask")),
+        ) as cluster,
         Client(cluster) as opened,
-    ):
+    ):  # fmt: skip
         yield opened
 
 

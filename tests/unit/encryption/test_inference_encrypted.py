@@ -241,6 +241,15 @@ def test_a_precision_that_no_parameters_reach_is_refused_before_keys_are_made(lo
         Inference(plan=both.job.plan, precision=1e-30).needs()
 
 
+def test_rings_without_enough_primes_for_a_deep_network_are_passed_over():
+    network = MLPClassifier(hidden_layer_sizes=(1,), activation="tanh", solver="lbfgs", alpha=1.0, random_state=0)
+    model = make_pipeline(StandardScaler(), network).fit(PEOPLE, ILL)
+    job = Inference(plan=plan_of(model, PEOPLE, tolerance=1e-6), precision=1e-3)
+    parameters = job.needs().parameters
+    assert parameters.degree >= 16384
+    assert parameters.levels == job.depth + 1
+
+
 def test_more_security_means_a_larger_ring(logistic):
     _, both = logistic
     strict = Inference(plan=both.job.plan, security=256).needs().parameters

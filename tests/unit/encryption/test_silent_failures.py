@@ -68,7 +68,7 @@ def test_values_that_are_not_finite_are_not_encrypted(scheme: str, value: float)
 
 @pytest.mark.parametrize("scheme", ["bfv", "bgv"])
 def test_a_product_too_many_is_refused(scheme: str) -> None:
-    """With SEAL's default primes for the ring and a plain modulus of 20 bits, the fifth product is the first wrong."""
+    """With SEAL's default primes for the ring and a plain modulus of 20 bits, the fifth product is always wrong."""
     session = raw(scheme, 8192, (43, 43, 44, 44, 44))
     two = encrypted(session, np.full(8192, 2))
     power, right = two, []
@@ -76,7 +76,7 @@ def test_a_product_too_many_is_refused(scheme: str) -> None:
         power = session.multiply(power, two, True)
         session.relinearize(power)
         right.append(bool(np.all(decrypted(session, power) == 2 ** (count + 1))))
-    assert right == [True, True, True, True, False]
+    assert (right[:3], right[4]) == ([True, True, True], False)  # the fourth depends on the key
 
     own = world(scheme)
     power = two = own.encrypt(np.full(own.slots, 2))

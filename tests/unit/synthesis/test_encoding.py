@@ -72,11 +72,11 @@ def test_modes_are_found_once_for_the_same_values(monkeypatch):
     assert find_modes(values.copy()) is first
 
 
-def test_two_thousand_values_are_enough_to_find_modes(monkeypatch):
+def test_six_thousand_values_are_enough_to_find_modes(monkeypatch):
     seen = []
     real = encoding._fitted
     monkeypatch.setattr(encoding, "_fitted", lambda values: seen.append(len(values)) or real(values))
     rng = np.random.default_rng(78)
     modes = find_modes(np.concatenate([rng.normal(0, 1, 30_000), rng.normal(50, 1, 30_000)]))
-    assert seen == [2_000]
+    assert seen == [6_000]
     assert modes.weights[modes.means > 25].sum() == pytest.approx(0.5, abs=0.05)

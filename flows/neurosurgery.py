@@ -1,0 +1,65 @@
+"""Image-guided surgery: a hospital encrypts a volume, and a cluster that cannot see it deforms it as ultrasound tells.
+
+Hospital and cluster share one folder and nothing else. The hospital is a process of its own beside the flow; what the
+flow itself knows are paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+
+from prefect import flow
+
+from flows import runtime
+from tasks.common import errors, processes
+from tasks.common.errors import RunFailed, SecuredError
+from tasks.imaging import hospital
+from tasks.imaging import steps as imaging
+from tasks.imaging.record import Planned
+
+
+@flow(name="neurosurgery", task_runner=runtime.task_runner())  # type: ignore[arg-type]
+def neurosurgery(planned: str) -> str:
+    """Guide an operation: the hospital sends fields and decrypts, the cluster deforms, fuses and compares.
+
+    Args:
+        planned: Path of what the hospital is asked to do (JSON), in its private folder.
+
+    Returns the path of the record, in the hospital's private folder.
+
+    Raises:
+        SecuredError: what the hospital says, or the cluster.
+    """
+    plan = Planned.model_validate(json.loads(Path(planned).read_text()))
+    with at_work(Path(planned), plan) as process:
+        imaging.guide.submit(plan.shared).result()
+        if process.wait():
+            raise refusal(plan)
+    return str(plan.private / hospital.RECORD)
+
+
+@contextlib.contextmanager
+def at_work(planned: Path, plan: Planned) -> Iterator[Popen[bytes]]:
+    """The hospital's process; it ends with the block."""
+    with (plan.private / "hospital.log").open("wb") as log:
+        process = processes.start([sys.executable, "-m", "tasks.imaging.hospital", str(planned)], os.environ, log)
+        try:
+            yield process
+        finally:
+            processes.end(process)
+
+
+def refusal(plan: Planned) -> SecuredError:
+    """Why the hospital ended early, as it said itself."""
+    said = plan.private / hospital.FAILED
+    if not said.is_file():
+        return RunFailed(f"the hospital's process ended; its log is {plan.private / 'hospital.log'}")
+    found = json.loads(said.read_text())
+    kind = getattr(errors, found["kind"], SecuredError)
+    return kind(found["message"])

@@ -1,0 +1,1 @@
+"""Resampling of encrypted volumes: zoom by integers, and deformation by a field that is not secret."""

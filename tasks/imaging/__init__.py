@@ -1,0 +1,1 @@
+"""Medical volumes: reading, registration, and surgery guided by images that the cluster never sees."""

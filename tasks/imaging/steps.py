@@ -1,0 +1,110 @@
+"""The cluster's part of an operation as a step: fields are taken as they come, workers share each of them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from distributed import worker_client
+
+from tasks.common.errors import InputError
+from tasks.common.steps import ALWAYS_RUN, silent, step
+from tasks.encryption.regridding.stages import lines_of
+from tasks.imaging import cluster, operation
+from tasks.imaging.hospital import SUPERSEDED
+from tasks.imaging.operation import Account, Frame, Spent
+
+_POLL_SECONDS = 0.02
+_BEGIN_SECONDS = 3600.0
+# The comparison takes as long as so many planes.
+_COMPARISON = 1.5
+
+
+@step("guide", cache=ALWAYS_RUN)
+def guide(shared: Path) -> int:
+    """Answer fields until the operation is over; says how many. Of several that wait, the last one is answered.
+
+    Raises:
+        CiphertextError, KeyRefused: what the hospital handed over cannot be used.
+    """
+    _await_begin(shared)
+    answered = 0
+    with worker_client() as client:
+        workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        while True:
+            ended = (shared / operation.OVER).exists()
+            waiting = [frame for frame in operation.frames(shared) if not frame.finished]
+            for frame in waiting[:-1]:
+                cluster.refuse(frame, SUPERSEDED)
+            if waiting:
+                answered += _answer(client, workers, shared, waiting[-1])
+            elif ended:
+                return answered
+            else:
+                time.sleep(_POLL_SECONDS)
+
+
+def _answer(client: Any, workers: list[str], shared: Path, frame: Frame) -> bool:
+    """Whether a frame could be answered; a field that cannot be applied is refused, and the operation goes on."""
+    start, cpu = time.perf_counter(), time.process_time()
+    try:
+        cluster.take_up(shared, frame)
+    except InputError as error:
+        cluster.refuse(frame, str(error))
+        return False
+    parts = [cluster.spent_since(start, cpu)]
+    parts += _shared_out(client, workers, shared, frame)
+    cluster.answer(frame, Account(seconds=time.perf_counter() - start, parts=tuple(parts)))
+    return True
+
+
+def _shared_out(client: Any, workers: list[str], shared: Path, frame: Frame) -> list[Spent]:
+    """Planes to the workers that have them already, then lines; the comparison meanwhile to the first."""
+    blocks, count = operation.read(shared).blocks, len(workers)
+
+    def at(worker: int) -> dict[str, Any]:
+        return {"workers": [workers[worker]], "allow_other_workers": True, "pure": False}
+
+    compared = client.submit(silent("compare", cluster.compare), shared, frame, **at(0))
+    planes = [
+        client.submit(silent("first passes", cluster.first_passes), shared, frame, place, **at(worker))
+        for place, worker in enumerate(placed(blocks.block[0], count))
+    ]
+    contents = [client.submit(_first, plane) for plane in planes]
+    lines = lines_of(blocks)
+    last = [
+        client.submit(
+            silent("last pass", cluster.last_pass), shared, frame, lines[number::count], contents, **at(number)
+        )
+        for number in range(count)
+    ]
+    spent = client.gather([*[client.submit(_second, plane) for plane in planes], compared, *last])
+    return list(spent)
+
+
+def placed(planes: int, workers: int) -> list[int]:
+    """Which worker has which plane, the same for every frame; the first one has the comparison to do besides."""
+    busy = [_COMPARISON, *[0.0] * (workers - 1)]
+    found = []
+    for _ in range(planes):
+        worker = busy.index(min(busy))
+        busy[worker] += 1
+        found.append(worker)
+    return found
+
+
+def _first(pair: tuple[dict[str, bytes], Spent]) -> dict[str, bytes]:
+    return pair[0]
+
+
+def _second(pair: tuple[dict[str, bytes], Spent]) -> Spent:
+    return pair[1]
+
+
+def _await_begin(shared: Path) -> None:
+    deadline = time.monotonic() + _BEGIN_SECONDS
+    while not (shared / operation.DESCRIPTION).is_file() and not (shared / operation.OVER).exists():
+        if time.monotonic() > deadline:
+            raise InputError(f"nothing was handed over in {shared}")
+        time.sleep(_POLL_SECONDS)
