@@ -57,8 +57,9 @@ def encrypt(
 ) -> None:
     """Owner: encrypt data for a job.
 
-    The data have to be complete, since a ciphertext cannot hold a missing value. The same data a second time change nothing. Exit code 10, 11 or 24 if the data do not fit the job, for example a
-    value beyond its range; 15 if the keys do not.
+    The data have to be complete, since a ciphertext cannot hold a missing value. The same data a second time change
+    nothing. Exit code 10, 11 or 24 if the data do not fit the job, for example a value beyond its range; 15 if the
+    keys do not.
 
     Example: [bold]secured he encrypt job.json patients.csv --keys keys --folder exchange[/]
     """
@@ -79,8 +80,9 @@ def encrypt(
 def evaluate(folder: FolderArgument, keys: KeysOption, json: JsonOption = None, quiet: QuietOption = False) -> None:
     """Evaluator: compute on the ciphertexts.
 
-    In this process and without any server, for example as a Slurm job. The keys cannot decrypt. What was interrupted goes on where it was: finished parts lie in the
-    folder. To spread the parts over many workers, use [bold]secured run encrypted-evaluation[/].
+    In this process and without any server, for example as a Slurm job. The keys cannot decrypt. What was interrupted
+    goes on where it was: finished parts lie in the folder. To spread the parts over many workers, use [bold]secured
+    run encrypted-evaluation[/].
 
     Exit code 15 if the keys are not the job's, 16 if a ciphertext is damaged or missing.
 
@@ -118,8 +120,8 @@ def decrypt(
 ) -> None:
     """Owner: decrypt the answer into a file that only you can read.
 
-    The result is neither shown nor kept anywhere else. Exit code 10 if there is no answer yet, 15 if the keys are others or do not open, 16 if the answer is damaged or
-    incomplete, 24 if it is not what it says.
+    The result is neither shown nor kept anywhere else. Exit code 10 if there is no answer yet, 15 if the keys are
+    others or do not open, 16 if the answer is damaged or incomplete, 24 if it is not what it says.
 
     Example: [bold]secured he decrypt exchange --keys keys --out result.json[/]
     """
