@@ -42,7 +42,7 @@ def encrypted_job(
 
     Args:
         job: Path of the job's description (JSON).
-        table: Path of the data: a table (CSV or Parquet) with the columns that the job names, or an array (.npy).
+        table: Path of the data: a table (CSV or Parquet) with the columns that the job names, or arrays (.npy, .npz).
         keys: Path of the folder of keys that `secured he keys make` made, with those of owner and evaluator.
         folder: Path of the job's folder, which owner and evaluator share; it is made if it is not there.
         out: Path of the result (.json, .npy or .npz), which only the owner can read.
@@ -93,8 +93,10 @@ def registered(folder: str, later: PrefectFuture[Answer], after: Sequence[State[
     create_markdown_artifact(
         f"**{len(answer.messages):,} ciphertexts** as an answer, made of {answer.parts:,} parts in "
         f"{answer.seconds:,.1f} s of computing; {answer.bytes / 1e6:,.1f} MB",
-        key="answer", description="What came back, still encrypted",
+        key="answer", description="What came back, while it was still encrypted",
     )  # fmt: skip
     if registration.page:
-        create_link_artifact(registration.page, link_text="The job in the knowledge base", key="evidence")
+        create_link_artifact(
+            registration.page, link_text="The job in the knowledge base", key="evidence", description="How it was done"
+        )
     return registration

@@ -30,8 +30,8 @@ JOB = {
     "kind": "statistics",
     "rows": OTHERS + canaries.COUNT,
     "columns": [
-        {"name": "age", "lowest": 0, "highest": 120, "decimals": DECIMALS, "edges": list(range(0, 121, 2))},
-        {"name": "pan_day", "lowest": 0, "highest": 120, "decimals": DECIMALS, "edges": list(range(0, 121, 2))},
+        {"name": "age", "lowest": 0, "highest": 120, "decimals": DECIMALS, "edges": list(range(121))},
+        {"name": "pan_day", "lowest": 0, "highest": 120, "decimals": DECIMALS, "edges": list(range(121))},
     ],
 }
 # Runs a command and holds it where its work is done and all of it still is in memory: once the record is written, and

@@ -43,7 +43,10 @@ def encrypt(
     job: Annotated[Path, typer.Argument(help="The job's description (JSON).", show_default=False)],
     data: Annotated[
         Path,
-        typer.Argument(help="A table (CSV, Parquet) with the columns that the job names, or .npy.", show_default=False),
+        typer.Argument(
+            help="A table (CSV, Parquet) with the columns that the job names; or arrays, .npy or .npz.",
+            show_default=False,
+        ),
     ],
     keys: KeysOption,
     folder: Annotated[Path, typer.Option("--folder", help="The job's folder; made if need be.", show_default=False)],
@@ -52,11 +55,11 @@ def encrypt(
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Owner: encrypt data for a job. Needs the secret key, and that the data are complete: a ciphertext cannot hold a
-    missing value.
+    """Owner: encrypt data for a job.
 
-    The same data a second time change nothing. Exit code 10, 11 or 24 if the data do not fit the job, for example a
-    value beyond its range; 15 if the keys do not.
+    The data have to be complete, since a ciphertext cannot hold a missing value. The same data a second time change
+    nothing. Exit code 10, 11 or 24 if the data do not fit the job, for example a value beyond its range; 15 if the
+    keys do not.
 
     Example: [bold]secured he encrypt job.json patients.csv --keys keys --folder exchange[/]
     """
@@ -75,10 +78,11 @@ def encrypt(
 
 @app.command("evaluate")
 def evaluate(folder: FolderArgument, keys: KeysOption, json: JsonOption = None, quiet: QuietOption = False) -> None:
-    """Evaluator: compute on the ciphertexts, in this process and without any server, for example as a Slurm job.
+    """Evaluator: compute on the ciphertexts.
 
-    The keys cannot decrypt, and nothing here can. What was interrupted goes on where it was: finished parts lie in the
-    folder. To spread the parts over many workers, use [bold]secured run encrypted-evaluation[/].
+    In this process and without any server, for example as a Slurm job. The keys cannot decrypt. What was interrupted
+    goes on where it was: finished parts lie in the folder. To spread the parts over many workers, use [bold]secured
+    run encrypted-evaluation[/].
 
     Exit code 15 if the keys are not the job's, 16 if a ciphertext is damaged or missing.
 
@@ -114,10 +118,10 @@ def decrypt(
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Owner: decrypt the answer into a file that only you can read. The result is neither shown nor kept anywhere else.
+    """Owner: decrypt the answer into a file that only you can read.
 
-    Exit code 10 if there is no answer yet, 15 if the keys are others or do not open, 16 if the answer is damaged or
-    incomplete, 24 if it is not what it says.
+    The result is neither shown nor kept anywhere else. Exit code 10 if there is no answer yet, 15 if the keys are
+    others or do not open, 16 if the answer is damaged or incomplete, 24 if it is not what it says.
 
     Example: [bold]secured he decrypt exchange --keys keys --out result.json[/]
     """
@@ -139,10 +143,10 @@ def decrypt(
 def inspect(
     file: Annotated[Path, typer.Argument(help="A ciphertext (.he).", show_default=False)], json: JsonOption = None
 ) -> None:
-    """Say what a ciphertext is, without any key: its scheme, whose keys, level, scale, shape, how large its numbers may
-    be and how far off. That much an evaluator knows as well.
+    """Say what a ciphertext is, without any key.
 
-    Exit code 16 if it is damaged, cut off, or no ciphertext.
+    Its scheme, whose keys, level, shape, how large its numbers may be and how far off: that much an evaluator knows as
+    well. Exit code 16 if it is damaged, cut off, or no ciphertext.
 
     Example: [bold]secured he inspect exchange/to-evaluator/owner.000000.he[/]
     """

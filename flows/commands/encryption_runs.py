@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def encrypted_job(
     job: Annotated[Path, typer.Option("--job", help="The job's description (JSON).", show_default=False)],
     table: Annotated[
-        Path, typer.Option(help="A table (CSV, Parquet) with the job's columns, or .npy.", show_default=False)
+        Path, typer.Option(help="A table (CSV, Parquet) with the job's columns; or .npy, .npz.", show_default=False)
     ],
     keys: KeysOption,
     folder: Annotated[Path, typer.Option(help="The job's folder; made if need be.", show_default=False)],
