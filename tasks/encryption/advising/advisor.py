@@ -152,15 +152,14 @@ def _on_comparisons(problem: Problem, verify: bool) -> Advice:
             problem=problem, verdict=Verdict.MPC, alternatives=_table(problem, None, [plan]),
             why=(f"{refusal}, and CKKS, BFV and BGV cannot compare.", *_mpc_instead(problem)),
         )  # fmt: skip
-    estimates = "time and sizes are those of the dry run" if done else "time and sizes are estimates from theory"
+    number = tfhe_estimate.comparisons(problem)
+    estimates = "those of the dry run." if done else "estimates from theory, and no dry run was done."
     return Advice(
         problem=problem, verdict=Verdict.ENCRYPTION, plan=plan, dry_run=done, alternatives=_table(problem, plan, []),
         why=(
-            f"{tfhe_estimate.comparisons(problem):,} comparisons are few enough for TFHE, which looks them up in "
-            "tables.",
-            f"Concrete chooses the parameters when it compiles, at {_SECURITY_OF_CONCRETE} bits of security; "
-            f"{estimates}"
-            + ("." if done else ", and no dry run was done."),
+            f"{number:,} comparisons are few enough for TFHE, which looks them up in tables.",
+            f"Concrete chooses the parameters when it compiles, at {_SECURITY_OF_CONCRETE} bits of security; time and "
+            f"sizes are {estimates}",
         ),
     )  # fmt: skip
 
