@@ -23,17 +23,17 @@ class Budget(Value):
     rescaled: tuple[bool, bool, bool]
 
 
-# The volume itself: two primes of data, and one for the last pass. 38 + 24 + 24 - 50 + 22 = 58 bits of the last prime.
+# The volume itself: two primes of data, and one for the last pass. 36 + 24 + 24 - 50 + 24 = 58 bits of the last prime.
 RESAMPLING = Budget(
-    parameters=Parameters(scheme=Scheme.CKKS, degree=8192, moduli_bits=(60, 50, 60), scale_bits=38),
-    weight_bits=(24, 24, 22),
+    parameters=Parameters(scheme=Scheme.CKKS, degree=8192, moduli_bits=(60, 50, 60), scale_bits=36),
+    weight_bits=(24, 24, 24),
     rescaled=(False, True, False),
 )
-# Room for squares and sums over the volume afterwards: 30 + 3·21 - 52 = 41 bits of 106; squares have 2·41 - 53 = 29 of
-# 53 bits, which leaves 23 for adding up voxels.
+# Room for squares and sums over the volume afterwards: 29 + 3·22 - 56 = 39 bits of 102; squares have 2·39 - 51 = 27 of
+# 51 bits, which leaves 23 for adding up voxels.
 COMPARING = Budget(
-    parameters=Parameters(scheme=Scheme.CKKS, degree=8192, moduli_bits=(53, 53, 52, 60), scale_bits=30),
-    weight_bits=(21, 21, 21),
+    parameters=Parameters(scheme=Scheme.CKKS, degree=8192, moduli_bits=(51, 51, 56, 60), scale_bits=29),
+    weight_bits=(22, 22, 22),
     rescaled=(False, False, True),
 )
 
