@@ -17,8 +17,8 @@ from tasks.imaging.operation import Account, Frame, Spent
 
 _POLL_SECONDS = 0.02
 _BEGIN_SECONDS = 3600.0
-# The comparison takes as long as so many planes.
-_COMPARISON = 1.5
+# The comparison takes as long as this share of the last pass.
+_COMPARISON = 0.75
 
 
 @step("guide", cache=ALWAYS_RUN)
@@ -60,36 +60,36 @@ def _answer(client: Any, workers: list[str], shared: Path, frame: Frame) -> bool
 
 
 def _shared_out(client: Any, workers: list[str], shared: Path, frame: Frame) -> list[Spent]:
-    """Planes to the workers that have them already, then lines; the comparison meanwhile to the first."""
+    """Planes to the workers that have them already, then lines; the first worker compares while it would wait."""
     blocks, count = operation.read(shared).blocks, len(workers)
 
     def at(worker: int) -> dict[str, Any]:
         return {"workers": [workers[worker]], "allow_other_workers": True, "pure": False}
 
-    compared = client.submit(silent("compare", cluster.compare), shared, frame, **at(0))
     planes = [
         client.submit(silent("first passes", cluster.first_passes), shared, frame, place, **at(worker))
         for place, worker in enumerate(placed(blocks.block[0], count))
     ]
+    compared = client.submit(silent("compare", cluster.compare), shared, frame, priority=-1, **at(0))
     contents = [client.submit(_first, plane) for plane in planes]
     lines = lines_of(blocks)
+    places = placed(len(lines), count, busy=_COMPARISON * len(lines))
     last = [
-        client.submit(
-            silent("last pass", cluster.last_pass), shared, frame, lines[number::count], contents, **at(number)
-        )
-        for number in range(count)
+        client.submit(silent("last pass", cluster.last_pass), shared, frame, part, contents, **at(worker))
+        for worker in range(count)
+        if (part := [line for line, place in zip(lines, places, strict=True) if place == worker])
     ]
     spent = client.gather([*[client.submit(_second, plane) for plane in planes], compared, *last])
     return list(spent)
 
 
-def placed(planes: int, workers: int) -> list[int]:
-    """Which worker has which plane, the same for every frame; the first one has the comparison to do besides."""
-    busy = [_COMPARISON, *[0.0] * (workers - 1)]
+def placed(parts: int, workers: int, busy: float = 0.0) -> list[int]:
+    """Which worker has which part, the same for every frame; the first one is busy with so many parts' work already."""
+    load = [busy, *[0.0] * (workers - 1)]
     found = []
-    for _ in range(planes):
-        worker = busy.index(min(busy))
-        busy[worker] += 1
+    for _ in range(parts):
+        worker = load.index(min(load))
+        load[worker] += 1
         found.append(worker)
     return found
 

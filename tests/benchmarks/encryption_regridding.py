@@ -261,16 +261,11 @@ def workers(volume: np.ndarray) -> str:
 
 
 def longest_path(frame: Frame) -> float:
-    """CPU seconds from a field to its answer if no other process wanted a core: the busiest worker of each stage."""
+    """CPU seconds from a field to its answer if no other process wanted a core: taking it up and the busiest worker."""
     account = Account.model_validate(json.loads((frame.folder / ANSWER / "account.json").read_text()))
     first, *others = account.parts
-    count = len({part.process for part in others})
-    stages_of = others[:-count], others[-count:]
-    busiest = [
-        max(sum(p.cpu_seconds for p in stage if p.process == process) for process in {p.process for p in stage})
-        for stage in stages_of
-    ]
-    return first.cpu_seconds + sum(busiest)
+    busy = [sum(p.cpu_seconds for p in others if p.process == process) for process in {p.process for p in others}]
+    return first.cpu_seconds + max(busy)
 
 
 def begun(volume: np.ndarray, folder: Path) -> Hospital:

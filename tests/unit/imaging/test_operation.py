@@ -215,10 +215,11 @@ def test_a_plan_takes_cores_in_proportion_to_voxels_and_rate() -> None:
     assert not one.shared_out
 
 
-def test_planes_are_placed_alike_for_every_frame_and_leave_room_for_the_comparison() -> None:
+def test_parts_are_placed_alike_for_every_frame_and_leave_room_for_the_comparison() -> None:
     from tasks.imaging.steps import placed
 
-    assert placed(8, 1) == [0] * 8
-    assert placed(8, 2) == placed(8, 2)
-    assert placed(8, 2).count(0) == 3  # and the comparison, which takes as long as one and a half
+    assert placed(8, 1, busy=6) == [0] * 8
+    assert placed(8, 2) == [0, 1] * 4
+    # Six parts' work is done besides, so of fourteen the second worker takes seven.
+    assert placed(8, 2, busy=6).count(1) == 7
     assert sorted(set(placed(32, 5))) == [0, 1, 2, 3, 4]
