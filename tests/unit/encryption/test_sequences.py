@@ -34,10 +34,11 @@ def require(found: Any, count: int) -> None:
     assert tally["checked"] > 2 * count
 
 
-def test_hundreds_of_sequences_are_right_or_refused() -> None:
-    require(run(20261128, 200, 600), 200)
+def test_dozens_of_sequences_are_right_or_refused() -> None:
+    require(run(20261128, 60, 600), 60)
 
 
 @pytest.mark.long
-def test_ten_thousand_sequences_are_right_or_refused() -> None:
-    require(run(1, 10_000, 3 * 3600), 10_000)
+def test_a_thousand_sequences_are_right_or_refused() -> None:
+    """Ten thousand of them are a benchmark: `python -m tests.benchmarks.encryption_sequences`."""
+    require(run(1, 1_000, 3600), 1_000)
