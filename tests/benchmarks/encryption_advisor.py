@@ -21,7 +21,7 @@ from tests.benchmarks import results
 
 PACKAGES = ("Pyfhel", "numpy")
 # Seconds of processor time that a problem may take, all repetitions together, and how often it is repeated.
-PATIENCE, REPETITIONS = 30.0, 12
+PATIENCE, REPETITIONS = 20.0, 12
 
 PROBLEMS: list[dict[str, object]] = [
     {"name": "sum, 20,000 rows", "operation": "sum", "rows": 20_000, "features": 5, "range": 1000, "exact": True},

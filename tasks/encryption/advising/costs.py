@@ -25,16 +25,16 @@ from scipy.optimize import nnls
 from tasks.common import settings
 from tasks.common.store import write_text
 from tasks.common.values import Value, content_hash
-from tasks.encryption import approximate, exact, keys
+from tasks.encryption import approximate, envelope, exact, keys
 from tasks.encryption.advising.rehearsal import Counts
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.parameters import Parameters, Scheme
 from tasks.encryption.session import Session
 
-_FORMAT = 3
+_FORMAT = 4
 # Rings that are measured, as degree and primes of data; smaller and larger ones follow from theory.
 _MEASURED = ((4096, 1), (8192, 3), (16384, 6))
-_REPEATS = 3
+_REPEATS, _ARRIVALS = 3, 40
 _SHORTEST = 0.004  # seconds of one measurement, repeated as often as that takes
 
 
@@ -175,6 +175,7 @@ def _measure(parameters: Parameters) -> dict[str, tuple[float, int]]:
         owner = keys.open_owner(Path(folder) / "keys" / "owner", "measured and thrown away")
         evaluator = keys.open_evaluator(Path(folder) / "keys" / "evaluator")
     found = {name: (_typical(call), primes) for name, call in _calls(owner, evaluator, primes).items()}
+    found["add"] = (_adding(owner, evaluator), primes)
     found["key"] = (_typical(lambda: owner.native.rotateKeyGen([1]), times=1), primes)
     return found
 
@@ -191,7 +192,6 @@ def _calls(owner: Session, evaluator: Session, primes: int) -> dict[str, Callabl
     calls: dict[str, Callable[[], object]] = {
         "encrypt": lambda: module.encrypt(owner, values),
         "decrypt": lambda: module.decrypt(sealed),
-        "add": lambda: x + x,
         "rotate": lambda: x.rotate(1),
     }
     native = evaluator.native
@@ -203,6 +203,18 @@ def _calls(owner: Session, evaluator: Session, primes: int) -> dict[str, Callabl
     calls["multiply"] = lambda: native.multiply(x.native, x.native, True)
     calls["switch keys"] = relinearized
     return calls | _plain_calls(x, values, primes)
+
+
+def _adding(owner: Session, evaluator: Session) -> float:
+    """Processor seconds of adding a ciphertext that has just arrived, and is in no cache of the processor."""
+    content = envelope.pack((approximate if owner.approximate else exact).encrypt(owner, np.ones(owner.slots)))
+    total, seconds = envelope.unpack(evaluator, content), []
+    for _ in range(_ARRIVALS):
+        arrived = envelope.unpack(evaluator, content)
+        start = time.process_time()
+        total = total + arrived
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
 
 
 def _plain_calls(x: Encrypted, values: np.ndarray, primes: int) -> dict[str, Callable[[], object]]:

@@ -22,7 +22,7 @@ from tasks.encryption.parameters import Parameters, Scheme, primes
 from tasks.encryption.security import DEGREES, most_bits, smallest_degree
 
 # Draws of noise and keys that an expected error is taken over, and what it has to be below the error that is allowed.
-DRAWS, MARGIN = 8, 2.0
+DRAWS, MARGIN = 12, 2.0
 # Groups and terms that a rehearsal does; the others are like them.
 GROUPS, TERMS = 2, 4
 _FIRST = 2048  # the smallest ring with room for two primes
