@@ -17,10 +17,10 @@ from tasks.common.errors import InputError, MissingPart
 from tasks.imaging import volumes
 from tasks.imaging.volumes import Volume
 
-_BINS, _SAMPLES, _SEED = 32, 10_000, 1
-_AFFINE_STEPS, _SPLINE_STEPS = 100, 10
-_MESH = (4, 4, 4)
-_VERSION = b"registration-1\0"
+_BINS, _SAMPLES, _SEED = 32, 20_000, 1
+_AFFINE_STEPS, _SPLINE_STEPS = 100, 20
+_MESH = (6, 6, 6)
+_VERSION = b"registration-2\0"
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
