@@ -98,6 +98,7 @@ def test_what_cannot_be_operated_on_is_refused_with_its_exit_code(tmp_path: Path
         assert (code, reason in said) == (10, True), said
 
 
+@pytest.mark.long
 def test_fields_beyond_the_bound_are_refused_and_the_operation_goes_on(tmp_path: Path) -> None:
     volumes.write(Volume(brain().astype(np.float32), np.eye(4)), tmp_path / "good.nii.gz")
     out, report = tmp_path / "out", tmp_path / "r.json"
