@@ -13,7 +13,7 @@ run: .venv/.ready  ## Make the environment, then run the data flow on real hospi
 test: .venv/.ready-dev check  ## Make the environment, then check the code and run all tests but the longest.
 	.venv/bin/python -m pytest -m "not long" -n 2 --no-loadscope-reorder
 
-test-long: .venv/.ready-dev  ## The tests that take minutes: Slurm, a killed run, a run from Prefect's form, power over 20 seeds.
+test-long: .venv/.ready-dev  ## The tests that take minutes: Slurm, killed runs, a run from Prefect's form, power, encryption at full size.
 	.venv/bin/python -m pytest -m long
 
 check: .venv/.ready-dev  ## Lint, types, and who may import whom.
