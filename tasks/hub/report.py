@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.attacks.score import Finding, Gate, Scorecard
+from tasks.common.style_sheet import style_sheet
 from tasks.hub import bias, engines, pictures, usefulness, wording
 from tasks.hub.dossier import Dossier, versions
 from tasks.hub.pictures import Span
@@ -21,7 +22,7 @@ def render(dossier: Dossier) -> str:
     return template.render(
         d=dossier,
         account=dossier.release.account,
-        css=usefulness.style_sheet(),
+        css=style_sheet(),
         headline=headline(dossier),
         reason=reason(dossier),
         tone=_TONES[dossier.card.gate],

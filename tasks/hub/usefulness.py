@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from tasks.common.policy import Policy
+from tasks.common.style_sheet import style_sheet
 from tasks.hub import pictures
 from tasks.hub.pictures import Span
 from tasks.hub.wording import percent
@@ -36,11 +36,6 @@ def environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-
-
-def style_sheet() -> Markup:
-    """The style sheet of all pages."""
-    return Markup((HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - our own style sheet
 
 
 def page(comparison: Comparison, policy: Policy, names: tuple[str, str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks.common.errors import WouldBeWrong
+from tasks.common.style_sheet import style_sheet
 from tasks.encryption.regridding import plan
 from tasks.encryption.regridding.plan import Plan
 from tasks.imaging import pictures
@@ -25,7 +26,8 @@ def write(record: Record, volumes: Mapping[str, np.ndarray], path: Path) -> None
     answered = record.answered
     path.write_text(
         environment.get_template("report.html.j2").render(
-            r=record, answered=answered, headline=headline(record), tone="good" if not record.missed else "bad",
+            css=style_sheet(), r=record, answered=answered, headline=headline(record),
+            tone="good" if not record.missed else "bad",
             counts={outcome: sum(each.outcome is outcome for each in record.seen) for outcome in Outcome},
             medians=medians(answered), times=pictures.times(record.seen, record.deadline),
             shown=_shown(volumes) if volumes else (), plan=planned(record), use=use(record),
