@@ -88,8 +88,9 @@ def _figures(plan: Plan) -> Grid:
         rows.append(
             ("scale", f"{own.scale_bits} bits") if own.scale_bits else ("plain modulus", f"{own.plain_bits} bits")
         )
-        steps = ", ".join(map(str, plan.rotations)) or "none"
-        rows.append(("keys", f"{'products; ' if plan.products else ''}rotations by {steps}"))
+        steps = ", ".join(map(str, plan.rotations))
+        rotations = f"rotations by {steps}" if plan.rotations else "no rotations"
+        rows.append(("keys", f"{'products; ' if plan.products else ''}{rotations}"))
     seconds, traffic = plan.seconds, plan.traffic
     rows += [
         ("expected error", f"{plan.error:.2g}" if plan.error else "none: exact"),
