@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import abstractmethod
 
 import numpy as np
 from pydantic import model_validator
@@ -38,9 +39,9 @@ class Zoom(Job):
     factors: Index3
 
     @property
+    @abstractmethod
     def made(self) -> Blocks:
         """The packing of the result."""
-        raise NotImplementedError
 
     def encrypt(self, owner: Session, data: np.ndarray) -> dict[str, Encrypted]:
         """One ciphertext for each offset in a block."""
