@@ -7,6 +7,7 @@ asks what it would do to range, scale, level and noise, and refuses with a reaso
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -50,7 +51,7 @@ class Encoded:
         return embedding_norm(around.astype(np.float64))
 
 
-class Encrypted:
+class Encrypted(ABC):
     """Encrypted numbers, and what is known of them without a key.
 
     level: primes dropped so far. scale: what numbers are multiplied with (CKKS), or the correction factor (BGV). bound:
@@ -81,24 +82,24 @@ class Encrypted:
 
     # What schemes bring.
 
-    def __add__(self, other: Any) -> Encrypted:
-        raise NotImplementedError
+    @abstractmethod
+    def __add__(self, other: Any) -> Encrypted: ...
 
-    def __sub__(self, other: Any) -> Encrypted:
-        raise NotImplementedError
+    @abstractmethod
+    def __sub__(self, other: Any) -> Encrypted: ...
 
-    def __mul__(self, other: Any) -> Encrypted:
-        raise NotImplementedError
+    @abstractmethod
+    def __mul__(self, other: Any) -> Encrypted: ...
 
-    def __neg__(self) -> Encrypted:
-        raise NotImplementedError
+    @abstractmethod
+    def __neg__(self) -> Encrypted: ...
 
-    def rotate(self, steps: int) -> Encrypted:
-        raise NotImplementedError
+    @abstractmethod
+    def rotate(self, steps: int) -> Encrypted: ...
 
+    @abstractmethod
     def encode_for(self, values: ArrayLike) -> Encoded:
         """A plaintext that this ciphertext, and those of its level and scale, can be multiplied with."""
-        raise NotImplementedError
 
     # What they share.
 
