@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from flows.commands import encryption_advice, encryption_keys
+from flows.commands import encryption_advice, encryption_keys, encryption_models, encryption_pooling
 from flows.commands.encryption_keys import LockKeyOption, PassphraseOption, part_of, read_description, unlocking
 from flows.commands.terminal import JsonOption, QuietOption, bar, console, write_json
 from tasks.common.errors import InputError
@@ -26,11 +26,15 @@ app = typer.Typer(
         "into a folder ([bold]encrypt[/]). Whoever has that folder and the evaluator's keys computes "
         "([bold]evaluate[/]). The owner decrypts what comes back ([bold]decrypt[/]). The folder has no plaintext and "
         "no secret key in it, and may be copied. With both on one machine, [bold]secured run encrypted-job[/] does it "
-        "all, on Dask workers."
+        "all, on Dask workers.\n\n"
+        "Several hospitals bring data together with [bold]open[/] and [bold]contribute[/]; each sees only its own."
     ),
 )
 app.command("advise")(encryption_advice.advise)
 app.add_typer(encryption_keys.app, name="keys")
+app.command("model")(encryption_models.model)
+app.command("open")(encryption_pooling.open_)
+app.command("contribute")(encryption_pooling.contribute)
 
 KeysOption = Annotated[
     Path, typer.Option("--keys", help="The folder of keys, or your role's part of it.", show_default=False)
@@ -68,7 +72,7 @@ def encrypt(
 
     place = part_of(keys, Role.OWNER)
     assignment, task = owner_side.describe(read_description(job), place)
-    values = plaintexts.read(data, plaintexts.columns_of(task))
+    values = plaintexts.read_for(task, data)
     lock = unlocking(passphrase_file, key)
     with bar(quiet) as progress:
         progress.say("encrypting")

@@ -15,7 +15,7 @@ from tasks.common.code import code_version
 from tasks.common.errors import InputError, KeyRefused, WouldBeWrong
 from tasks.common.values import Value, content_hash
 from tasks.encryption import exchange, keys
-from tasks.encryption.exchange import FROM_EVALUATOR, TO_EVALUATOR, WORKING, Answer, Message, Record, Sent, State
+from tasks.encryption.exchange import FROM_EVALUATOR, WORKING, Answer, Message, Record, Sent, State
 from tasks.encryption.session import Role, Session
 
 
@@ -149,7 +149,7 @@ def _assignment(work: Work) -> exchange.Assignment:
 
 
 def _sent(folder: Path) -> Sent:
-    sent = exchange.read_record(folder / TO_EVALUATOR, Sent)
+    sent = exchange.sent(folder)
     if sent is None:
         raise InputError(f"nothing is encrypted in {folder} yet; the owner does that with `secured he encrypt`")
     return sent

@@ -9,7 +9,7 @@ from tasks.common.code import code_version
 from tasks.common.errors import InputError
 from tasks.common.values import Value
 from tasks.encryption import exchange
-from tasks.encryption.exchange import DECRYPTED, FROM_EVALUATOR, TO_EVALUATOR, Answer, Decrypted, Sent
+from tasks.encryption.exchange import DECRYPTED, FROM_EVALUATOR, Answer, Decrypted
 from tasks.encryption.job import Needs
 
 
@@ -49,7 +49,7 @@ def collect(folder: Path) -> Evidence:
         InputError: the job is not done yet, or its records are damaged.
     """
     assignment = exchange.read_assignment(folder)
-    sent = exchange.read_record(folder / TO_EVALUATOR, Sent)
+    sent = exchange.sent(folder)
     answer = exchange.read_record(folder / FROM_EVALUATOR, Answer)
     if sent is None or answer is None or answer.answers != sent.identity:
         raise InputError(f"the job in {folder} has no answer yet")

@@ -2,6 +2,7 @@
 
     job.json          the description, and whose keys the job is done with
     to-evaluator/     the owner's ciphertexts (*.he), and record.json once all are there
+    contributed/NAME/ the same of each contributor, where several bring data together
     working/          what the evaluator made of parts of them, each with its record; gone once there is an answer
     from-evaluator/   the answer's ciphertexts, and record.json once all are there
     decrypted.json    the owner's record; the result itself is kept elsewhere
@@ -29,21 +30,24 @@ from tasks.encryption import envelope
 from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.job import Job, Messages
 from tasks.encryption.jobs import kinds
+from tasks.encryption.jobs.pooled import Pooled
 from tasks.encryption.session import Session
 
 V = TypeVar("V", bound=Value)
 
 JOB, RECORD, DECRYPTED = "job.json", "record.json", "decrypted.json"
 TO_EVALUATOR, FROM_EVALUATOR, WORKING = "to-evaluator", "from-evaluator", "working"
+CONTRIBUTED = "contributed"
 # A record of the other side can name nothing outside the folder.
-_FILE = rf"^({TO_EVALUATOR}|{FROM_EVALUATOR}|{WORKING}/[0-9a-f]+)/[^/]+\.he$"
+_FILE = rf"^({TO_EVALUATOR}|{FROM_EVALUATOR}|{WORKING}/[0-9a-f]+|{CONTRIBUTED}/[A-Za-z0-9_-]+)/[^/]+\.he$"
 _LONGEST_NAME = 200
 
 
 class State(StrEnum):
     """How far a job has come; each follows the one before."""
 
-    ENCRYPTED = "encrypted"  # the owner's ciphertexts are there
+    OPENED = "opened"  # the contributors' ciphertexts are awaited
+    ENCRYPTED = "encrypted"  # the owner's ciphertexts, or those of one contributor, are there
     EVALUATED = "evaluated"  # the evaluator's answer is there
     DECRYPTED = "decrypted"  # the owner has the result
 
@@ -112,6 +116,13 @@ class Sent(Record):
     seal: str
 
 
+class Contribution(Record):
+    """A contributor's. keys: the fingerprint of the public key that it was encrypted with."""
+
+    contributor: str
+    keys: str
+
+
 class Answer(Record):
     """The evaluator's. answers: the identity of the messages that it was given. parts: of the work.
 
@@ -165,6 +176,36 @@ def read_record(folder: Path, kind: type[V], name: str = RECORD) -> V | None:
         InputError: it is damaged.
     """
     return _read(folder / name, kind)
+
+
+def sent(folder: Path) -> Sent | None:
+    """What the evaluator is given: the owner's messages, or those of all contributors. None if nothing was sent yet.
+
+    Raises:
+        InputError: a contribution is still missing, was encrypted for other keys, or a record is damaged.
+    """
+    found = read_record(folder / TO_EVALUATOR, Sent)
+    if found is None or found.state is not State.OPENED:
+        return found
+    assignment = read_assignment(folder)
+    task = assignment.task
+    if not isinstance(task, Pooled):
+        raise InputError(f"{folder / TO_EVALUATOR} is the record of another job; copy the folder again")
+    records = {name: read_record(folder / CONTRIBUTED / name, Contribution) for name in task.contributors}
+    there = [record for record in records.values() if record is not None]
+    if awaited := [name for name, record in records.items() if record is None]:
+        raise InputError(
+            f"{len(there)} of {len(records)} have contributed to {folder}; waiting for {', '.join(awaited)}"
+        )
+    if foreign := [record.contributor for record in there if record.keys != assignment.keys]:
+        raise InputError(f"the contribution of {', '.join(foreign)} was encrypted for other keys than the job's")
+    return found.model_copy(
+        update={
+            "state": State.ENCRYPTED,
+            "messages": tuple(message for record in there for message in record.messages),
+            "seconds": sum(record.seconds for record in there),
+        }
+    )
 
 
 def write_record(folder: Path, record: Value, name: str = RECORD) -> None:

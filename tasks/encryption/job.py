@@ -42,6 +42,11 @@ class Job(Value, ABC):
         """Kind and 16 hexadecimal digits of the description, by which messages say whose they are."""
         return _tag(self)
 
+    @property
+    def takes_missing(self) -> bool:
+        """Whether data may have missing values (NaN), which the job has something for."""
+        return False
+
     @abstractmethod
     def needs(self) -> Needs:
         """Parameters and keys."""

@@ -29,6 +29,7 @@ from tasks.encryption.exchange import (
     State,
 )
 from tasks.encryption.job import Job, Needs
+from tasks.encryption.jobs.pooled import Pooled
 from tasks.encryption.keys import Lock, Manifest
 from tasks.encryption.plaintexts import Data
 from tasks.encryption.session import Role, Session
@@ -60,10 +61,7 @@ def encrypt(folder: Path, assignment: Assignment, key_folder: Path, lock: Lock, 
         WouldBeWrong: the data do not fit the job.
     """
     job = assignment.task
-    manifest = keys.read_manifest(key_folder, Role.OWNER)
-    if manifest.fingerprint != assignment.keys:
-        raise KeyRefused(f"the job is assigned under the keys {assignment.keys}; these are {manifest.fingerprint}")
-    require_keys(manifest, job.needs())
+    _require_assigned(assignment, key_folder)
     began = time.perf_counter()
     session = keys.open_owner(key_folder, lock)
     exchange.assign(folder, assignment)
@@ -74,12 +72,35 @@ def encrypt(folder: Path, assignment: Assignment, key_folder: Path, lock: Lock, 
     made = job.encrypt(session, data)  # type: ignore[arg-type]  # some jobs take several arrays
     salt = os.urandom(16).hex()
     sent = Sent(
-        state=State.ENCRYPTED, salt=salt, seal=digest(salt, b"assignment", assignment.identity.encode()),
+        state=State.ENCRYPTED, salt=salt, seal=_seal(digest, salt, assignment),
         made_of=_made_of(digest, salt, assignment, data), messages=exchange.put(folder, TO_EVALUATOR, made),
         seconds=time.perf_counter() - began,
     )  # fmt: skip
     exchange.write_record(folder / TO_EVALUATOR, sent)
     return sent
+
+
+def open_for_contributors(folder: Path, assignment: Assignment, key_folder: Path, lock: Lock) -> Sent:
+    """Open a job's folder, to which each contributor then brings its part. A second time it stays as it is.
+
+    Raises:
+        InputError: nobody else contributes to such a job, or as in `encrypt`.
+        KeyRefused: as in `encrypt`.
+    """
+    if not isinstance(assignment.task, Pooled):
+        raise InputError(f"a job {assignment.kind} has one owner of all data; `secured he encrypt` encrypts them")
+    _require_assigned(assignment, key_folder)
+    digest = _sealing(keys.open_owner(key_folder, lock))
+    exchange.assign(folder, assignment)
+    if (earlier := exchange.read_record(folder / TO_EVALUATOR, Sent)) is not None:
+        if earlier.state is not State.OPENED:
+            raise InputError(f"the data of all are in {folder} already; name a new folder")
+        return earlier
+    salt = os.urandom(16).hex()
+    seal = _seal(digest, salt, assignment)
+    opened = Sent(state=State.OPENED, salt=salt, seal=seal, made_of="", messages=(), seconds=0.0)
+    exchange.write_record(folder / TO_EVALUATOR, opened)
+    return opened
 
 
 def decrypt(folder: Path, key_folder: Path, lock: Lock) -> Any:
@@ -98,7 +119,7 @@ def decrypt(folder: Path, key_folder: Path, lock: Lock) -> Any:
     sent, answer = _answered(folder)
     began = time.perf_counter()
     session = keys.open_owner(key_folder, lock)
-    if not hmac.compare_digest(sent.seal, _sealing(session)(sent.salt, b"assignment", assignment.identity.encode())):
+    if not hmac.compare_digest(sent.seal, _seal(_sealing(session), sent.salt, assignment)):
         raise InputError(f"{folder / exchange.JOB} is not what the owner wrote there; encrypt again in a new folder")
     messages = {message.name: exchange.get(session, folder, message) for message in answer.messages}
     result = assignment.task.decrypt(session, messages)
@@ -128,10 +149,18 @@ def _answered(folder: Path) -> tuple[Sent, Answer]:
     answer = exchange.read_record(folder / FROM_EVALUATOR, Answer)
     if answer is None:
         raise InputError(f"there is no answer in {folder} yet; the evaluator makes it with `secured he evaluate`")
-    if answer.answers != sent.identity:
+    # What contributors send does not come by the owner, who could not tell theirs from other messages.
+    if sent.state is not State.OPENED and answer.answers != sent.identity:
         raise InputError(f"the answer in {folder} is to other messages than were sent last; evaluate again")
     exchange.require_there(folder, answer.messages)
     return sent, answer
+
+
+def _require_assigned(assignment: Assignment, key_folder: Path) -> None:
+    manifest = keys.read_manifest(key_folder, Role.OWNER)
+    if manifest.fingerprint != assignment.keys:
+        raise KeyRefused(f"the job is assigned under the keys {assignment.keys}; these are {manifest.fingerprint}")
+    require_keys(manifest, assignment.task.needs())
 
 
 _Digest = Callable[..., str]
@@ -148,6 +177,10 @@ def _sealing(session: Session) -> _Digest:
         return made.hexdigest()
 
     return digest
+
+
+def _seal(digest: _Digest, salt: str, assignment: Assignment) -> str:
+    return digest(salt, b"assignment", assignment.identity.encode())
 
 
 def _made_of(digest: _Digest, salt: str, assignment: Assignment, data: Data) -> str:

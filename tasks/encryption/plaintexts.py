@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.common.errors import InputError, StorageError, TableError
 from tasks.common.store import atomic
@@ -24,11 +23,12 @@ KINDS = (".json", ".npy", ".npz")
 _NAMED_ROWS = 3
 
 
-def read(path: Path, columns: tuple[str, ...]) -> Data:
+def read(path: Path, columns: tuple[str, ...], *, missing: bool = False) -> Data:
     """Data for a job: the columns of a table (rows, columns), the array of a .npy file, or those of a .npz by name.
 
     Of a table, int64 where all numbers are whole, else float64. Arrays come as they are, and the job says what may be
-    in them. columns: those that the job names, in its order; if it names none, only arrays will do.
+    in them. columns: those that the job names, in its order; if it names none, only arrays will do. missing: whether
+    values may be, which makes them NaN.
 
     Raises:
         InputError: the file is missing, damaged, of another kind, or has something else than numbers in it.
@@ -42,7 +42,12 @@ def read(path: Path, columns: tuple[str, ...]) -> Data:
     if lacking := [name for name in columns if name not in table.columns]:
         known = ", ".join(f"`{name}`" for name in table.columns)
         raise TableError(f"{path.name} has no column {', '.join(f'`{name}`' for name in lacking)}; it has {known}")
-    return np.column_stack(_numbers(table, columns))
+    return np.column_stack(_numbers(table, columns, missing))
+
+
+def read_for(job: Job, path: Path) -> Data:
+    """Data for a job, as in `read`."""
+    return read(path, columns_of(job), missing=job.takes_missing)
 
 
 def columns_of(job: Job) -> tuple[str, ...]:
@@ -119,30 +124,27 @@ def _of_numbers(array: np.ndarray, path: Path) -> np.ndarray:
     return array
 
 
-def _numbers(table: Table, columns: tuple[str, ...]) -> list[np.ndarray]:
+def _numbers(table: Table, columns: tuple[str, ...], missing: bool) -> list[np.ndarray]:
     """Each column as numbers, all int64 or all float64."""
     raw = table.read(list(dict.fromkeys(columns)))
-    found = [_column(raw[name], name) for name in columns]
-    whole = all(pa.types.is_integer(values.type) for values in found)
+    found = [_column(raw[name], name, missing) for name in columns]
+    whole = all(pa.types.is_integer(values.type) and not values.null_count for values in found)
     return [values.cast(pa.int64() if whole else pa.float64(), safe=False).to_numpy() for values in found]
 
 
-def _column(values: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """A column as int64 or float64, complete and finite."""
+def _column(values: pa.ChunkedArray, name: str, missing: bool) -> pa.ChunkedArray:
+    """A column as int64 or float64, finite and, unless values may be missing, complete."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     typed = _typed(values)
     if typed is None:
         raise TableError(f"column `{name}` holds {values.type} that is not a number; only numbers can be encrypted")
-    bad = pc.is_null(typed, nan_is_null=True)
-    if pa.types.is_floating(typed.type):
-        bad = pc.or_(bad, pc.fill_null(pc.is_inf(typed), False))
-    if rows := np.flatnonzero(
-        bad.to_numpy(zero_copy_only=False) if isinstance(bad, pa.Array) else bad.to_numpy()
-    ).tolist():
+    numbers = typed.to_numpy()
+    bad = np.isinf(numbers) if missing else ~np.isfinite(numbers)
+    if rows := np.flatnonzero(bad).tolist():
         first = ", ".join(str(row + 1) for row in rows[:_NAMED_ROWS])
         raise TableError(
-            f"column `{name}` has {len(rows):,} missing or infinite values (first in row {first}); a ciphertext cannot "
+            f"column `{name}` has {len(rows):,} {'' if missing else 'missing or '}infinite values (first in row {first}); a ciphertext cannot "
             "hold them: fill them, or leave these rows out"
         )
     return typed

@@ -163,4 +163,4 @@ def main() -> None:
         f"{len(measured)} operations keep it, the worst is {worst.operation} ({worst.parameters.scheme}, "
         f"{worst.parameters.degree:,}) with {worst.over:+.1%}. Load of the machine: {os.getloadavg()[0]:.1f}.\n\n"
     )
-    results.record("Guarded ciphertexts beside Pyfhel", text + results.table(head, rows), PACKAGES)
+    results.record("Encryption: guarded ciphertexts beside Pyfhel", text + results.table(head, rows), PACKAGES)

@@ -55,7 +55,7 @@ def main() -> None:
     text = [f"Load while this ran: {os.getloadavg()[0]:.1f} to", deformations(volume, field), zooms(volume)]
     text += [workers(volume), operation()]
     text[0] += f" {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores."
-    results.record("Regridding of encrypted volumes", "\n\n".join(text), PACKAGES)
+    results.record("Encryption: regridding", "\n\n".join(text), PACKAGES)
 
 
 def region() -> np.ndarray:

@@ -21,16 +21,14 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tasks.common.errors import InputError, ParametersError
 from tasks.encryption import approximate, exact
 from tasks.encryption.ciphertext import Encrypted
-from tasks.encryption.job import Job, Messages, Needs
+from tasks.encryption.job import Messages, Needs
 from tasks.encryption.jobs import fitting
 from tasks.encryption.jobs.messages import (
-    Contributions,
-    by_contributor,
     labelled,
     partial,
     require_keys,
@@ -39,7 +37,7 @@ from tasks.encryption.jobs.messages import (
     take,
     taken,
 )  # fmt: skip
-from tasks.encryption.jobs.statistics import Name
+from tasks.encryption.jobs.pooled import Contributions, Name, Pooled
 from tasks.encryption.parameters import Parameters, Scheme
 from tasks.encryption.session import Session
 
@@ -49,7 +47,7 @@ _PRIME_BITS = 54
 _MOST_ROOM = 24
 
 
-class Aggregation(Job):
+class Aggregation(Pooled):
     """Weighted mean of the members' updates.
 
     length: numbers in an update. bound: of their absolute values; members clip to it, see `clipped`. most_weight: of a
@@ -61,48 +59,33 @@ class Aggregation(Job):
     """
 
     kind: Literal["aggregation"] = "aggregation"
-    members: Annotated[tuple[Name, ...], Field(min_length=2)]
+    contributors: Annotated[tuple[Name, ...], Field(min_length=2)]
     length: Annotated[int, Field(ge=1)]
     bound: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     most_weight: Annotated[int, Field(ge=1, le=2**30)] = 1
     scheme: Literal[Scheme.CKKS, Scheme.BFV] = Scheme.CKKS
     bits: Annotated[int, Field(ge=0, le=40)] = 20
 
-    @model_validator(mode="after")
-    def _possible(self) -> Aggregation:
-        if len(set(self.members)) < len(self.members):
-            raise ParametersError("each member is named once")
-        return self
-
     def needs(self) -> Needs:
         return Needs(parameters=self._parameters)
 
-    def encrypt(self, owner: Session, data: Contributions) -> dict[str, Encrypted]:
-        made: dict[str, Encrypted] = {}
-        for member, update in self._given(data).items():
-            made |= self.contribute(owner, member, update)
-        return made
-
-    def contribute(self, session: Session, member: str, update: np.ndarray) -> dict[str, Encrypted]:
-        """What one member sends; the public key, as auditors have it, is enough."""
+    def contributed(self, session: Session, contributor: str, data: np.ndarray) -> dict[str, Encrypted]:
         require_keys(self, session)
-        if member not in self.members:
-            raise InputError(f"'{member}' is none of the {len(self.members)} members of this job")
-        entries, made = self._entries(update), {}
+        entries, made = self._entries(data), {}
         scheme: Any = exact if self._exact else approximate
         slots = session.slots
         for block in range(self._blocks):
             values = np.zeros(slots, dtype=entries.dtype)
             chosen = entries[block * slots : (block + 1) * slots]
             values[: len(chosen)] = chosen
-            name = _name(member, block)
+            name = _name(contributor, block)
             made[name] = labelled(self, name, scheme.encrypt(session, values, bound=self._most_entry))
         return made
 
     def evaluate(self, evaluator: Session, messages: Messages) -> dict[str, Encrypted]:
         require_keys(self, evaluator)
         names = require_known(
-            messages, [_name(member, block) for member in self.members for block in range(self._blocks)]
+            messages, [_name(name, block) for name in self.contributors for block in range(self._blocks)]
         )
         made: dict[str, Encrypted] = {}
         for block in sorted({_block(name) for name in names}):
@@ -117,7 +100,7 @@ class Aggregation(Job):
         require_keys(self, evaluator)
         combined: dict[str, Encrypted] = {}
         for block in range(self._blocks):
-            total = summed(self, _sum(block), made, [_name(member, block) for member in self.members])
+            total = summed(self, _sum(block), made, [_name(name, block) for name in self.contributors])
             combined[_sum(block)] = labelled(self, _sum(block), total)
         return combined
 
@@ -128,18 +111,18 @@ class Aggregation(Job):
         return self._results(np.concatenate([scheme.decrypt(each) for each in answers])[: self.length + 1])
 
     def plainly(self, data: Contributions) -> dict[str, Any]:
-        entries = [self._entries(update) for update in self._given(data).values()]
+        entries = [self._entries(update) for update in self.by_contributor(data).values()]
         return self._results(np.sum(entries, axis=0))
 
     def parts(self, names: list[str]) -> list[list[str]]:
         blocks = sorted({_block(name) for name in names})
-        together = max(1, 64 // len(self.members))
+        together = max(1, 64 // len(self.contributors))
         groups = [set(blocks[start : start + together]) for start in range(0, len(blocks), together)]
         return [[name for name in names if _block(name) in group] for group in groups]
 
     def stated_error(self, messages: Messages) -> float:
         """Of the mean, however little the members weigh: each of them weighs 1 at least."""
-        return super().stated_error(messages) * self.most_weight / len(self.members)
+        return super().stated_error(messages) * self.most_weight / len(self.contributors)
 
     def clipped(self, update: np.ndarray) -> np.ndarray:
         """An update with its numbers cut off at the bound."""
@@ -158,16 +141,17 @@ class Aggregation(Job):
 
     @property
     def _parameters(self) -> Parameters:
-        return _parameters(len(self.members), self._most_entry, self.scheme)
+        return _parameters(len(self.contributors), self._most_entry, self.scheme)
 
     @property
     def _blocks(self) -> int:
         return math.ceil((self.length + 1) / self._parameters.slots)
 
-    def _given(self, data: Contributions) -> dict[str, np.ndarray]:
-        if isinstance(data, np.ndarray) and data.shape == (len(self.members), self.length + 1):
-            data = dict(zip(self.members, data, strict=True))
-        return by_contributor(self.members, data)
+    def by_contributor(self, data: Contributions) -> dict[str, np.ndarray]:
+        """As for all pooled jobs; one array may also have a row for each of them."""
+        if isinstance(data, np.ndarray) and data.shape == (len(self.contributors), self.length + 1):
+            data = dict(zip(self.contributors, data, strict=True))
+        return super().by_contributor(data)
 
     def _entries(self, update: np.ndarray) -> np.ndarray:
         """Numbers times weight, and the weight, as they are encrypted."""

@@ -27,7 +27,6 @@ from tasks.encryption.ciphertext import Encrypted
 from tasks.encryption.job import Job, Messages, Needs
 from tasks.encryption.jobs import fitting
 from tasks.encryption.jobs.messages import (
-    Contributions,
     labelled,
     partial,
     require_keys,
@@ -37,6 +36,7 @@ from tasks.encryption.jobs.messages import (
     taken,
 )
 from tasks.encryption.jobs.polygenic import Finite
+from tasks.encryption.jobs.pooled import Contributions
 from tasks.encryption.jobs.slots import doublings, folded
 from tasks.encryption.noise import ApproximateNoise
 from tasks.encryption.parameters import Parameters

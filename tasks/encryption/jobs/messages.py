@@ -8,10 +8,8 @@ the sum of the hashes of their names, so that a message that is missing or there
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
-
-import numpy as np
 
 from tasks.common.errors import CiphertextError, InputError, KeyRefused, ParametersError
 from tasks.encryption.ciphertext import Encrypted
@@ -25,9 +23,6 @@ class Tagged(Protocol):
     @property
     def tag(self) -> str:
         """By which ciphertexts say whose they are."""
-
-
-Contributions = np.ndarray | Mapping[str, np.ndarray]
 
 
 def require_keys(job: Job, session: Session) -> None:
@@ -115,22 +110,6 @@ def summed(job: Tagged, what: str, parts: Sequence[Messages], names: Iterable[st
     for each in found[1:]:
         total = total + each
     return total
-
-
-def by_contributor(contributors: tuple[str, ...], data: Contributions) -> dict[str, np.ndarray]:
-    """What each contributes; an array alone is that of the only one.
-
-    Raises:
-        InputError: it is not one array for each of them.
-    """
-    if isinstance(data, np.ndarray):
-        if len(contributors) > 1:
-            raise InputError(f"{len(contributors)} contribute to this job; name the array of each of them")
-        return {contributors[0]: data}
-    if set(data) != set(contributors):
-        raise InputError(f"this job has {len(contributors)} contributors, of whom {len(set(data) & set(contributors))} "
-                         f"are among the {len(data)} given")  # fmt: skip
-    return {name: data[name] for name in contributors}
 
 
 def _with_layout(ciphertext: Encrypted, layout: str) -> Encrypted:

@@ -39,7 +39,7 @@ _PART = 256
 class Polygenic(Job):
     """Scores of people by weights of variants.
 
-    frequencies: of the effect alleles, for those who lack a genotype; without them nobody may. weight_bits and
+    columns: the variants' names in a table, where there is one. frequencies: of the effect alleles, for those who lack a genotype; without them nobody may. weight_bits and
     dosage_bits: weights and genotypes are rounded to multiples of 2**-bits (BFV; genotypes that are not imputed have to
     be such multiples). Data are (people, variants), NaN where a genotype is missing. Results by name:
 
@@ -50,6 +50,7 @@ class Polygenic(Job):
     kind: Literal["polygenic"] = "polygenic"
     people: Annotated[int, Field(ge=1)]
     weights: Annotated[tuple[Finite, ...], Field(min_length=1)]
+    columns: tuple[str, ...] = ()
     frequencies: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     scheme: Literal[Scheme.BFV, Scheme.CKKS] = Scheme.BFV
     weight_bits: Annotated[int, Field(ge=0, le=30)] = 16
@@ -59,9 +60,16 @@ class Polygenic(Job):
     def _possible(self) -> Polygenic:
         if self.frequencies and len(self.frequencies) != len(self.weights):
             raise ParametersError(f"there are {len(self.weights):,} weights and {len(self.frequencies):,} frequencies")
+        if self.columns and len(self.columns) != len(self.weights):
+            raise ParametersError(f"there are {len(self.weights):,} weights and {len(self.columns):,} columns")
         if not self._variants:
             raise ParametersError("all weights are zero, or are rounded to it; there is nothing to compute")
         return self
+
+    @property
+    def takes_missing(self) -> bool:
+        """Where there is something to impute."""
+        return bool(self.frequencies)
 
     @property
     def rounding(self) -> float:

@@ -25,11 +25,9 @@ from tasks.common.errors import InputError, ParametersError, WouldBeWrong
 from tasks.common.values import Value
 from tasks.encryption import exact
 from tasks.encryption.ciphertext import Encrypted
-from tasks.encryption.job import Job, Messages, Needs
+from tasks.encryption.job import Messages, Needs
 from tasks.encryption.jobs import fitting
 from tasks.encryption.jobs.messages import (
-    Contributions,
-    by_contributor,
     labelled,
     partial,
     require_keys,
@@ -38,12 +36,12 @@ from tasks.encryption.jobs.messages import (
     take,
     taken,
 )  # fmt: skip
+from tasks.encryption.jobs.pooled import Contributions, Name, Pooled
 from tasks.encryption.jobs.slots import doublings, folded
 from tasks.encryption.noise import IntegerNoise
 from tasks.encryption.parameters import Parameters, Scheme
 from tasks.encryption.session import Session
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 # How far a value may be from a multiple of its unit by floating point, in units.
 _OFF = 1e-6
 # What no plain modulus holds.
@@ -122,7 +120,7 @@ class Column(Value):
         return np.column_stack([away, away**2, bins[:, None] == np.arange(self.bins)])
 
 
-class Statistics(Job):
+class Statistics(Pooled):
     """Count, sum, mean, variance and histogram of each column, over the rows of all contributors.
 
     rows: the most that one contributor brings. contributors: each encrypts with the public key alone. Data are arrays
@@ -143,8 +141,6 @@ class Statistics(Job):
 
     @model_validator(mode="after")
     def _possible(self) -> Statistics:
-        if len(set(self.contributors)) < len(self.contributors):
-            raise ParametersError("each contributor is named once")
         if len({column.name for column in self.columns}) < len(self.columns):
             raise ParametersError("each column is named once")
         return self
@@ -153,18 +149,9 @@ class Statistics(Job):
         parameters = self._parameters
         return Needs(parameters=parameters, rotations=doublings(self._width, parameters.slots // 2))
 
-    def encrypt(self, owner: Session, data: Contributions) -> dict[str, Encrypted]:
-        made: dict[str, Encrypted] = {}
-        for name, rows in by_contributor(self.contributors, data).items():
-            made |= self.contribute(owner, name, rows)
-        return made
-
-    def contribute(self, session: Session, contributor: str, rows: np.ndarray) -> dict[str, Encrypted]:
-        """What one contributor sends; the public key, as auditors have it, is enough."""
+    def contributed(self, session: Session, contributor: str, data: np.ndarray) -> dict[str, Encrypted]:
         require_keys(self, session)
-        if contributor not in self.contributors:
-            raise InputError(f"'{contributor}' is none of the {len(self.contributors)} contributors of this job")
-        records = self._records(rows)
+        records = self._records(data)
         people, made = self._people, {}
         for block, name in enumerate(self._names(contributor)):
             slots = np.zeros((people, 2, self._width), dtype=np.int64)
@@ -198,7 +185,7 @@ class Statistics(Job):
     def plainly(self, data: Contributions) -> dict[str, Any]:
         columns = 2 * self._width
         totals = np.zeros(columns, dtype=np.int64)
-        for rows in by_contributor(self.contributors, data).values():
+        for rows in self.by_contributor(data).values():
             totals += self._records(rows).reshape(-1, columns).sum(axis=0)
         return self._results(totals[: self._entries])
 

@@ -19,13 +19,15 @@ def updates(job: Aggregation, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
         member: np.append(job.clipped(rng.normal(0, 1, LENGTH)), rng.integers(1, job.most_weight + 1))
-        for member in job.members
+        for member in job.contributors
     }
 
 
 @pytest.fixture(scope="module", params=["ckks", "bfv"])
 def members(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Aggregation, Roles]:
-    job = Aggregation(members=("a", "b", "c", "d"), length=LENGTH, bound=2.0, most_weight=30_000, scheme=request.param)
+    job = Aggregation(
+        contributors=("a", "b", "c", "d"), length=LENGTH, bound=2.0, most_weight=30_000, scheme=request.param
+    )
     return job, roles(job, tmp_path_factory.mktemp("keys") / "keys")
 
 
@@ -65,7 +67,7 @@ def test_the_stated_error_holds_where_all_members_weigh_least_and_updates_are_la
     job, by = members
     data = {
         member: np.append(np.full(LENGTH, sign * 2.0), 1)
-        for member, sign in zip(job.members, (1, 1, -1, 1), strict=True)
+        for member, sign in zip(job.contributors, (1, 1, -1, 1), strict=True)
     }
     answers = sent(by.owner, evaluated(job, by.evaluator, contributed(job, by, data)))
     got = job.decrypt(by.owner, answers)
@@ -124,8 +126,8 @@ def test_the_evaluator_cannot_decrypt(members) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"members": ("a", "a")}, {"bound": 1e9}, {"bound": 1e9, "scheme": "bfv", "most_weight": 1000}]
+    "fields", [{"contributors": ("a", "a")}, {"bound": 1e9}, {"bound": 1e9, "scheme": "bfv", "most_weight": 1000}]
 )
 def test_impossible_jobs_are_refused_before_keys_are_made(fields: dict[str, object]) -> None:
     with pytest.raises(ParametersError):
-        Aggregation(**{"members": ("a", "b"), "length": 3, "bound": 1.0} | fields).needs()
+        Aggregation(**{"contributors": ("a", "b"), "length": 3, "bound": 1.0} | fields).needs()

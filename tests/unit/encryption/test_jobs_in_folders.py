@@ -27,7 +27,7 @@ CASES: dict[str, tuple[Job, np.ndarray]] = {
         RNG.integers(0, 10, (90_000, 1)),
     ),
     "aggregation": (
-        Aggregation(members=("a", "b", "c"), length=5000, bound=1.0, most_weight=9),
+        Aggregation(contributors=("a", "b", "c"), length=5000, bound=1.0, most_weight=9),
         np.column_stack([RNG.uniform(-1, 1, (3, 5000)), [1, 5, 9]]),
     ),
     "polygenic": (Polygenic(people=5000, weights=(0.5, -0.25, 1.0)), RNG.integers(0, 3, (5000, 3))),

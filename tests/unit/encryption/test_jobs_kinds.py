@@ -16,22 +16,22 @@ def test_every_kind_is_found_under_the_name_that_its_descriptions_say() -> None:
 
 
 def test_a_description_is_read_from_text_bytes_and_what_json_was_read_to() -> None:
-    job = Aggregation(members=("a", "b"), length=3, bound=0.1)
+    job = Aggregation(contributors=("a", "b"), length=3, bound=0.1)
     text = job.model_dump_json()
     assert read(text) == read(text.encode()) == read(json.loads(text)) == job
     assert read(text).tag == job.tag
 
 
 def test_a_job_with_other_fields_has_another_tag() -> None:
-    job = Aggregation(members=("a", "b"), length=3, bound=0.1)
+    job = Aggregation(contributors=("a", "b"), length=3, bound=0.1)
     assert job.tag != job.model_copy(update={"length": 4}).tag
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"surplus": 1}, {"length": "many"}, {"length": 0}, {"bound": None}, {"members": ["a"]}, {"kind": "matvec"}],
+    [{"surplus": 1}, {"length": "many"}, {"length": 0}, {"bound": None}, {"contributors": ["a"]}, {"kind": "matvec"}],
 )
 def test_fields_that_are_not_those_of_the_kind_are_refused_by_name(change: dict[str, object]) -> None:
-    description = json.loads(Aggregation(members=("a", "b"), length=3, bound=0.1).model_dump_json()) | change
+    description = json.loads(Aggregation(contributors=("a", "b"), length=3, bound=0.1).model_dump_json()) | change
     with pytest.raises(InputError, match="no description of the job"):
         read(description)

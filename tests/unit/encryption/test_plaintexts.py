@@ -9,6 +9,7 @@ import pytest
 
 from tasks.common.errors import InputError, TableError
 from tasks.encryption import plaintexts
+from tasks.encryption.jobs.polygenic import Polygenic
 from tasks.encryption.passphrase import read_passphrase
 
 FRAME = pd.DataFrame({"age": [40, 50, 60], "bmi": [20.5, 30.0, 25.25], "sex": ["f", "m", "f"]})
@@ -140,3 +141,13 @@ def test_a_passphrase_is_the_first_line_of_a_file_that_nobody_else_can_read(tmp_
         read_passphrase(path)
     with pytest.raises(InputError, match="no passphrase at"):
         read_passphrase(tmp_path / "none")
+
+
+def test_missing_genotypes_of_a_table_are_the_jobs_to_impute(tmp_path):
+    (tmp_path / "genotypes.csv").write_text("id,rs2,rs1\na,1,2\nb,,0\nc,2,\n")
+    job = Polygenic(people=3, weights=(0.5, 1.0), columns=("rs1", "rs2"), frequencies=(0.25, 0.5))
+    found = plaintexts.read_for(job, tmp_path / "genotypes.csv")
+    assert np.array_equal(found, [[2, 1], [0, np.nan], [np.nan, 2]], equal_nan=True)
+    assert job.plainly(found)["scores"].tolist() == [2.0, 1.0, 2.25]
+    with pytest.raises(TableError, match="`rs1` has 1 missing or infinite values"):
+        plaintexts.read_for(job.model_copy(update={"frequencies": ()}), tmp_path / "genotypes.csv")
