@@ -142,10 +142,11 @@ def _column(values: pa.ChunkedArray, name: str, missing: bool) -> pa.ChunkedArra
     numbers = typed.to_numpy()
     bad = np.isinf(numbers) if missing else ~np.isfinite(numbers)
     if rows := np.flatnonzero(bad).tolist():
+        what = "infinite" if missing else "missing or infinite"
         first = ", ".join(str(row + 1) for row in rows[:_NAMED_ROWS])
         raise TableError(
-            f"column `{name}` has {len(rows):,} {'' if missing else 'missing or '}infinite values (first in row {first}); a ciphertext cannot "
-            "hold them: fill them, or leave these rows out"
+            f"column `{name}` has {len(rows):,} {what} values (first in row {first}); a ciphertext cannot hold them: fill "
+            "them, or leave these rows out"
         )
     return typed
 

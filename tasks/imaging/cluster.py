@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from tasks.imaging import operation
 from tasks.imaging.operation import ANSWER, SHRUNK, SMALL, SUMS, VOLUME, Account, Frame, Operation, Spent
 
 P = ParamSpec("P")
+# A plane after its passes, in envelopes by offset, and what that cost.
+Resampled: TypeAlias = tuple[dict[str, bytes], Spent]
 _WORK = "work"
 _CIPHERTEXT = ".ct"
 
@@ -118,7 +120,7 @@ def take_up(shared: Path, frame: Frame) -> None:
     np.save(work / "small.npy", agreed.small.pack(np.where(counted & split.inside, shrunk(image), 0.0)))
 
 
-def first_passes(shared: Path, frame: Frame, place: int) -> tuple[dict[str, bytes], Spent]:
+def first_passes(shared: Path, frame: Frame, place: int) -> Resampled:
     """A plane after the passes along axes 2 and 1, in envelopes, for whichever worker makes the last pass."""
     start, cpu = time.perf_counter(), time.process_time()
     made = opened(shared).plane(place).resampled(_packed(frame, VOLUME))
@@ -127,12 +129,12 @@ def first_passes(shared: Path, frame: Frame, place: int) -> tuple[dict[str, byte
 
 
 @timed
-def last_pass(shared: Path, frame: Frame, lines: list[tuple[int, int]], planes: list[dict[str, bytes]]) -> None:
+def last_pass(shared: Path, frame: Frame, lines: list[tuple[int, int]], planes: list[Resampled]) -> None:
     """Lines of the answer: deformed, and fused with the image."""
     site, wanted = opened(shared), set(lines)
     volume = {
         offset: envelope.unpack(site.session, content)
-        for plane in planes
+        for plane, _ in planes
         for name, content in plane.items()
         if (offset := offset_of(name))[1:] in wanted
     }

@@ -17,8 +17,8 @@ from tasks.imaging.operation import Account, Frame, Spent
 
 _POLL_SECONDS = 0.02
 _BEGIN_SECONDS = 3600.0
-# The comparison takes as long as this share of the last pass.
-_COMPARISON = 0.75
+# The comparison takes as long as this share of the last pass, for which the others first fetch planes.
+_COMPARISON = 0.65
 
 
 @step("guide", cache=ALWAYS_RUN)
@@ -71,16 +71,16 @@ def _shared_out(client: Any, workers: list[str], shared: Path, frame: Frame) -> 
         for place, worker in enumerate(placed(blocks.block[0], count))
     ]
     compared = client.submit(silent("compare", cluster.compare), shared, frame, priority=-1, **at(0))
-    contents = [client.submit(_first, plane) for plane in planes]
     lines = lines_of(blocks)
     places = placed(len(lines), count, busy=_COMPARISON * len(lines))
     last = [
-        client.submit(silent("last pass", cluster.last_pass), shared, frame, part, contents, **at(worker))
+        client.submit(silent("last pass", cluster.last_pass), shared, frame, part, planes, **at(worker))
         for worker in range(count)
         if (part := [line for line, place in zip(lines, places, strict=True) if place == worker])
     ]
-    spent = client.gather([*[client.submit(_second, plane) for plane in planes], compared, *last])
-    return list(spent)
+    # What a plane cost is asked for last: a task in between would have to wait for the comparison.
+    costs = [client.submit(_cost, plane, priority=-2) for plane in planes]
+    return list(client.gather([*costs, compared, *last]))
 
 
 def placed(parts: int, workers: int, busy: float = 0.0) -> list[int]:
@@ -94,12 +94,8 @@ def placed(parts: int, workers: int, busy: float = 0.0) -> list[int]:
     return found
 
 
-def _first(pair: tuple[dict[str, bytes], Spent]) -> dict[str, bytes]:
-    return pair[0]
-
-
-def _second(pair: tuple[dict[str, bytes], Spent]) -> Spent:
-    return pair[1]
+def _cost(plane: cluster.Resampled) -> Spent:
+    return plane[1]
 
 
 def _await_begin(shared: Path) -> None:
