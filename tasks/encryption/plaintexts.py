@@ -145,8 +145,8 @@ def _column(values: pa.ChunkedArray, name: str, missing: bool) -> pa.ChunkedArra
         what = "infinite" if missing else "missing or infinite"
         first = ", ".join(str(row + 1) for row in rows[:_NAMED_ROWS])
         raise TableError(
-            f"column `{name}` has {len(rows):,} {what} values (first in row {first}); a ciphertext cannot hold them: fill "
-            "them, or leave these rows out"
+            f"column `{name}` has {len(rows):,} {what} values (first in row {first}); a ciphertext cannot hold them: "
+            "fill them, or leave these rows out"
         )
     return typed
 

@@ -39,10 +39,10 @@ _PART = 256
 class Polygenic(Job):
     """Scores of people by weights of variants.
 
-    columns: the variants' names in a table, where data come from one. frequencies: of the effect alleles, for those who
-    lack a genotype; without them nobody may. weight_bits and dosage_bits: weights and genotypes are rounded to multiples
-    of 2**-bits (BFV; genotypes that are not imputed have to be such multiples). Data are (people, variants), NaN where a
-    genotype is missing. Results by name:
+    columns: the variants' names in a table, where data come from one. frequencies: of the effect alleles, for those
+    who lack a genotype; without them nobody may. weight_bits and dosage_bits: weights and genotypes are rounded to
+    multiples of 2**-bits (BFV; genotypes that are not imputed have to be such multiples). Data are (people, variants),
+    NaN where a genotype is missing. Results by name:
 
         scores   float64 (people,)
         units    int64 (people,), the same in units of 2**-(weight_bits + dosage_bits); BFV only
