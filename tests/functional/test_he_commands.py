@@ -25,7 +25,7 @@ from flows import cli
 from tasks.encryption import keys
 from tasks.encryption.inference.job import Inference
 from tasks.encryption.inference.transformation import plan_of
-from tests.functional.running import command, environment, secured
+from tests.functional.running import command, environment, secured, secured_here
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - of keys that tests make
 ROWS = 300
@@ -74,18 +74,10 @@ def done(place, home):
     return finished
 
 
-@pytest.fixture
-def he(monkeypatch, capfd):
-    """The command in this process, which is faster: (exit code, output, errors)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["secured", "he", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capfd.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return run
+def he(*arguments):
+    """The command in this process: (exit code, output, errors)."""
+    ended = secured_here("he", *arguments)
+    return ended.returncode, ended.stdout, ended.stderr
 
 
 def refused(ended, code, *words):
@@ -105,7 +97,7 @@ def test_four_programs_come_to_what_pandas_computes(place, done):
     assert found["histogram age"] == np.histogram(frame["age"], [0, 18, 65, 120])[0].tolist()
 
 
-def test_a_fitted_model_predicts_on_a_table_that_stays_encrypted(place, he, tmp_path):
+def test_a_fitted_model_predicts_on_a_table_that_stays_encrypted(place, tmp_path):
     rng = np.random.default_rng(7)
     frame = pd.DataFrame(rng.normal(size=(ROWS, 3)), columns=["age", "bmi", "pressure"])
     model = LogisticRegression().fit(frame, frame.sum(axis=1) + rng.normal(size=ROWS) > 0)
@@ -147,7 +139,7 @@ def test_machines_read_what_was_done(place, done):
     assert answer["bytes"] == sum(path.stat().st_size for path in (place / "x" / "from-evaluator").glob("*.he"))
 
 
-def test_keys_are_shown_without_a_passphrase(place, done, he, tmp_path):
+def test_keys_are_shown_without_a_passphrase(place, done, tmp_path):
     code, out, _ = he("keys", "show", place / "keys", "--json", tmp_path / "keys.json")
     assert code == 0
     assert "128 bits" in out
@@ -161,7 +153,7 @@ def test_keys_are_shown_without_a_passphrase(place, done, he, tmp_path):
     refused(he("keys", "show", tmp_path), 10, "there are no keys")
 
 
-def test_a_ciphertext_is_inspected_without_a_key(place, done, he, tmp_path):
+def test_a_ciphertext_is_inspected_without_a_key(place, done, tmp_path):
     one = next((place / "x" / "to-evaluator").glob("*.he"))
     code, out, _ = he("inspect", one, "--json", tmp_path / "header.json")
     assert code == 0
@@ -175,7 +167,7 @@ def test_a_ciphertext_is_inspected_without_a_key(place, done, he, tmp_path):
     refused(he("inspect", tmp_path / "none.he"), 10, "no ciphertext at")
 
 
-def test_renewed_keys_say_what_they_replace_and_refuse_the_old_job(place, done, he, tmp_path):
+def test_renewed_keys_say_what_they_replace_and_refuse_the_old_job(place, done, tmp_path):
     lock = ("--passphrase-file", place / "passphrase")
     code, *_ = he("keys", "renew", place / "keys", tmp_path / "new", "--json", tmp_path / "new.json", *lock)
     assert code == 0
@@ -186,12 +178,12 @@ def test_renewed_keys_say_what_they_replace_and_refuse_the_old_job(place, done, 
     refused(he(*decrypt, *lock), 15, "is a job under the keys")
 
 
-def test_nothing_of_keys_is_ever_overwritten(place, done, he):
+def test_nothing_of_keys_is_ever_overwritten(place, done):
     make = ("keys", "make", place / "keys", "--job", place / "job.json", "--passphrase-file", place / "passphrase")
     refused(he(*make), 10, "is not empty; keys are never overwritten")
 
 
-def test_keys_are_made_from_parameters_too_but_never_insecure_ones(place, he, tmp_path):
+def test_keys_are_made_from_parameters_too_but_never_insecure_ones(place, tmp_path):
     lock = ("--passphrase-file", place / "passphrase")
     needs = {"parameters": {"scheme": "ckks", "degree": 8192, "moduli_bits": [40, 30, 40], "scale_bits": 30}}
     (tmp_path / "p.json").write_text(json.dumps({**needs, "rotations": [1], "products": True}))
@@ -206,14 +198,14 @@ def test_keys_are_made_from_parameters_too_but_never_insecure_ones(place, he, tm
     refused(he("keys", "make", tmp_path / "weak", *lock), 10, "say what the keys are for")
 
 
-def test_a_short_passphrase_is_refused(place, he, tmp_path):
+def test_a_short_passphrase_is_refused(place, tmp_path):
     (tmp_path / "short").write_text("hunter2")
     (tmp_path / "short").chmod(0o600)
     make = ("keys", "make", tmp_path / "k", "--job", place / "job.json", "--passphrase-file", tmp_path / "short")
     refused(he(*make), 15, "12 characters at least")
 
 
-def test_keys_can_be_locked_by_the_owners_key_file(place, he, tmp_path):
+def test_keys_can_be_locked_by_the_owners_key_file(place, tmp_path):
     key = tmp_path / "owner.key"
     assert secured("key", "new", key, home=tmp_path / "home").returncode == 0
     assert he("keys", "make", tmp_path / "k", "--job", place / "job.json", "--key", key)[0] == 0
@@ -235,7 +227,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_owners_are_told_what_opens_nothing(place, done, he, tmp_path, wrong):
+def test_owners_are_told_what_opens_nothing(place, done, tmp_path, wrong):
     options, code, words = WRONG[wrong]
     for name, mode in (("wrong", 0o600), ("open", 0o644)):
         (place / name).write_text("another horse battery staple")
@@ -264,7 +256,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_table_that_does_not_fit_the_job_is_refused_before_anything_is_written(place, done, he, tmp_path, bad):
+def test_a_table_that_does_not_fit_the_job_is_refused_before_anything_is_written(place, done, tmp_path, bad):
     change, code, words = BAD[bad]
     change(pd.read_csv(place / "table.csv").drop(columns="name")).to_csv(tmp_path / "bad.csv", index=False)
     ended = he(
@@ -276,20 +268,20 @@ def test_a_table_that_does_not_fit_the_job_is_refused_before_anything_is_written
     assert not list(tmp_path.rglob("*.he"))
 
 
-def test_a_description_that_is_none_is_refused(place, done, he, tmp_path):
+def test_a_description_that_is_none_is_refused(place, done, tmp_path):
     for text, words in (("{", "is no JSON"), ("[]", "describes nothing"), ('{"kind": "magic"}', "'magic'")):
         (tmp_path / "job.json").write_text(text)
         make = ("keys", "make", tmp_path / "k", "--job", tmp_path / "job.json")
         refused(he(*make, "--passphrase-file", place / "passphrase"), 10, words)
 
 
-def test_keys_of_another_job_are_refused_before_the_table_is_read(place, done, he, tmp_path):
+def test_keys_of_another_job_are_refused_before_the_table_is_read(place, done, tmp_path):
     (tmp_path / "job.json").write_text(json.dumps({**JOB, "rows": 3_000_000}))
     encrypt = ("encrypt", tmp_path / "job.json", tmp_path / "none.csv", "--keys", place / "keys", "--folder", tmp_path)
     refused(he(*encrypt), 15, "`secured he keys make --job` makes the right ones")
 
 
-def test_expired_keys_do_nothing_any_more(place, he, tmp_path, monkeypatch):
+def test_expired_keys_do_nothing_any_more(place, tmp_path, monkeypatch):
     class Later(datetime.date):
         @classmethod
         def today(cls):
@@ -307,7 +299,7 @@ def test_expired_keys_do_nothing_any_more(place, he, tmp_path, monkeypatch):
     refused(he(*make, *lock), 15, "would be expired from the start")
 
 
-def test_a_message_that_is_missing_or_damaged_is_named(place, done, he, tmp_path):
+def test_a_message_that_is_missing_or_damaged_is_named(place, done, tmp_path):
     shutil.copytree(place / "x", tmp_path / "x")
     one = next((tmp_path / "x" / "to-evaluator").glob("*.he"))
     whole = one.read_bytes()
@@ -321,7 +313,7 @@ def test_a_message_that_is_missing_or_damaged_is_named(place, done, he, tmp_path
     assert not (tmp_path / "r.json").exists()
 
 
-def test_a_result_is_not_written_where_the_evaluator_reads(place, done, he):
+def test_a_result_is_not_written_where_the_evaluator_reads(place, done):
     decrypt = ("decrypt", place / "x", "--keys", place / "keys", "--out", place / "x" / "r.json")
     refused(he(*decrypt, "--passphrase-file", place / "passphrase"), 10, "the evaluator reads")
 

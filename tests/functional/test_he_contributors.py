@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("Pyfhel", reason="homomorphic encryption needs Pyfhel")
 
-from tests.functional.running import secured
+from tests.functional.running import secured_here
 
 HOSPITALS = {"north": 120, "south": 300, "west": 1}
 CANARY = 119.7
@@ -36,9 +36,9 @@ def place(tmp_path_factory):
     (folder / "job.json").write_text(json.dumps(JOB))
     (folder / "pass").write_text("correct horse battery staple\n")
     (folder / "pass").chmod(0o600)
-    he(folder, "keys", "make", folder / "keys", "--job", folder / "job.json", "--passphrase-file", folder / "pass")
+    he("keys", "make", folder / "keys", "--job", folder / "job.json", "--passphrase-file", folder / "pass")
     opened = he(
-        folder, "open", folder / "job.json", "--keys", folder / "keys", "--folder", folder / "shared",
+        "open", folder / "job.json", "--keys", folder / "keys", "--folder", folder / "shared",
         "--passphrase-file", folder / "pass",
     )  # fmt: skip
     assert "north, south, west" in opened.stdout
@@ -49,8 +49,8 @@ def place(tmp_path_factory):
     return folder
 
 
-def he(place, *arguments, code=0):
-    ended = secured("he", *arguments, home=place / "home")
+def he(*arguments, code=0):
+    ended = secured_here("he", *arguments)
     assert ended.returncode == code, ended.stdout + ended.stderr
     return ended
 
@@ -58,32 +58,23 @@ def he(place, *arguments, code=0):
 def contribute(place, name, *, table="table.csv", job="job.json", code=0):
     own = place / name
     given = (own / job, own / table, "--as", name, "--keys", own / "auditor", "--folder", place / "shared")
-    return he(place, "contribute", *given, code=code)
+    return he("contribute", *given, code=code)
 
 
 def test_totals_of_all_come_out_and_nothing_of_one(place):
     evaluate = ("evaluate", place / "shared", "--keys", place / "keys" / "evaluator")
     contribute(place, "north")
     contribute(place, "west")
-    waiting = he(place, *evaluate, code=10)
+    waiting = he(*evaluate, code=10)
     assert "2 of 3 have contributed" in waiting.stderr and "south" in waiting.stderr
     contribute(place, "south")
-    he(place, *evaluate)
+    he(*evaluate)
 
     # The owner gets the answer without the contributions, which its key would open.
     owner = place / "owner"
     shutil.copytree(place / "shared", owner, ignore=shutil.ignore_patterns("contributed"))
-    he(
-        place,
-        "decrypt",
-        owner,
-        "--keys",
-        place / "keys",
-        "--out",
-        place / "r.json",
-        "--passphrase-file",
-        place / "pass",
-    )
+    lock = ("--keys", place / "keys", "--passphrase-file", place / "pass")
+    he("decrypt", owner, *lock, "--out", place / "r.json")
     found = json.loads((place / "r.json").read_text())
     ages = pd.concat([pd.read_csv(place / name / "table.csv") for name in HOSPITALS])["age"]
     assert found["count"] == len(ages) == 421
@@ -94,6 +85,7 @@ def test_totals_of_all_come_out_and_nothing_of_one(place):
     shared = [path for path in (place / "shared").rglob("*") if path.is_file()]
     assert any("contributed/south" in str(path) for path in shared)
     secrets = [str(CANARY).encode(), np.float64(CANARY).tobytes(), np.int64(CANARY * 10 - 700).tobytes()]
+    assert secrets[0] in (place / "north" / "table.csv").read_bytes()
     assert all(secret not in path.read_bytes() for secret in secrets for path in shared)
 
 
@@ -113,7 +105,7 @@ def test_who_is_not_named_and_what_does_not_fit_is_refused(place):
     assert record.read_bytes() == before
     own = place / "north"
     given = (own / "job.json", own / "table.csv", "--keys", own / "auditor", "--folder", place / "shared")
-    assert "'east' is none of the 3 contributors" in he(place, "contribute", *given, "--as", "east", code=10).stderr
+    assert "'east' is none of the 3 contributors" in he("contribute", *given, "--as", "east", code=10).stderr
 
 
 def test_a_description_that_the_evaluator_changed_is_refused(place):
@@ -125,7 +117,7 @@ def test_a_description_that_the_evaluator_changed_is_refused(place):
 
 def test_only_jobs_on_what_several_have_are_opened(place):
     (place / "alone.json").write_text(json.dumps({"kind": "polygenic", "people": 3, "weights": [0.5]}))
-    he(place, "keys", "make", place / "k2", "--job", place / "alone.json", "--passphrase-file", place / "pass")
+    he("keys", "make", place / "k2", "--job", place / "alone.json", "--passphrase-file", place / "pass")
     given = (place / "alone.json", "--keys", place / "k2", "--folder", place / "x", "--passphrase-file", place / "pass")
-    assert "has one owner of all data" in he(place, "open", *given, code=10).stderr
+    assert "has one owner of all data" in he("open", *given, code=10).stderr
     assert not (place / "x").exists()

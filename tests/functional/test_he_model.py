@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 pytest.importorskip("Pyfhel", reason="homomorphic encryption needs Pyfhel")
 from tasks.encryption.inference.job import Inference
 from tasks.encryption.inference.transformation import plan_of
-from tests.functional.running import secured
+from tests.functional.running import secured_here
 
 skops = pytest.importorskip("skops.io", reason="models in files need skops")
 
@@ -38,7 +38,7 @@ def place(tmp_path_factory):
 
 
 def model(place, file, *more, table="people.csv", code=0):
-    ended = secured("he", "model", place / file, place / table, "--out", place / "job.json", *more, home=place)
+    ended = secured_here("he", "model", place / file, place / table, "--out", place / "job.json", *more)
     assert ended.returncode == code, ended.stdout + ended.stderr
     return ended
 

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError, model_validator
 
-from tasks.common.errors import InputError, MissingPart, ParametersError
+from tasks.common.errors import InputError, MissingPart, ParametersError, SecuredError
 from tasks.common.values import Value
 from tasks.encryption.inference.activations import Function
+from tasks.encryption.inference.models import TREES
 from tasks.encryption.inference.network import Link, Network
 
 _LENGTH = struct.Struct("<Q")
@@ -48,6 +49,7 @@ def from_skops(path: Path) -> Any:
 
     Raises:
         InputError: the file cannot be read, or has a type that is not trusted.
+        ParametersError: it is of trees.
         MissingPart: skops is not installed.
     """
     try:
@@ -58,10 +60,13 @@ def from_skops(path: Path) -> Any:
     if not content.startswith(b"PK"):
         raise InputError(f"{path} is no skops file; pickles can run code and are refused: save it with skops.io.dump")
     try:
-        if unknown := io.get_untrusted_types(data=content):
+        unknown = io.get_untrusted_types(data=content)
+        if any(name.startswith("sklearn.tree.") for name in unknown):
+            raise ParametersError(f"{path} has trees, which {TREES}")
+        if unknown:
             raise InputError(f"{path} has types that are not trusted: {', '.join(sorted(map(str, unknown)))}")
         return io.loads(content, trusted=[])
-    except InputError:
+    except SecuredError:
         raise
     except Exception as error:  # whatever a damaged file makes of the reader
         raise InputError(f"{path} cannot be read as a skops file: {error}") from None

@@ -23,6 +23,7 @@ POSSIBLE = (
     "Pipeline after StandardScaler, MinMaxScaler, MaxAbsScaler or RobustScaler), CoxPHFitter of lifelines, and "
     "torch.nn.Sequential of Linear, ReLU, Tanh, Sigmoid, SiLU, GELU and Identity"
 )
+TREES = "compare features with thresholds, which CKKS cannot; TFHE can, see tasks/encryption/inference/tree.py"
 _LINEAR = (
     linear_model.LinearRegression, linear_model.Ridge, linear_model.RidgeCV, linear_model.Lasso, linear_model.LassoCV,
     linear_model.ElasticNet, linear_model.ElasticNetCV,
@@ -82,7 +83,7 @@ def _why(model: Any) -> str:
     """What makes a model impossible, where its kind is known."""
     name = type(model).__name__
     if any(part in name for part in ("Tree", "Forest", "Boosting", "XGB", "LGBM")):
-        return "compares features with thresholds, which CKKS cannot; TFHE can, see the tree job"
+        return f"is of trees, which {TREES}"
     if "SV" in name or "Neighbors" in name or "Gaussian" in name:
         return "computes distances to the people it was trained on, whom it would give away besides"
     return "is no model of affine layers that is known here"
