@@ -171,7 +171,8 @@ def encode(session: Session, values: ArrayLike, level: int, scale: float) -> Enc
     else:
         slots = array.reshape(-1)
         error = session.noise.encoding(scale, bound, slots)
-    require_fit(session, level, scale, bound, error)
+    if not (scale < session.noise.modulus[level] and scale * (bound + 2 * error) < session.noise.half[level]):
+        require_fit(session, level, scale, bound, error)
     native = natively(session.encoder(level).encodeFrac, slots, None, scale)
     return Encoded(session, native, level=level, scale=scale, bound=bound, error=error, shape=array.shape)
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tasks.common.compiling import compiled
 from tasks.common.errors import CiphertextError, KeyRefused, WouldBeWrong
 from tasks.encryption.noise import embedding_norm
 from tasks.encryption.session import Role, Session
@@ -22,6 +23,8 @@ from tasks.encryption.session import Role, Session
 T = TypeVar("T")
 _new = object.__new__
 _highest, _lowest = np.maximum.reduce, np.minimum.reduce
+_MOST = 2**63 - 1
+_DOUBLE, _INTEGER = np.dtype(np.float64), np.dtype(np.int64)
 
 
 class Encoded:
@@ -157,6 +160,8 @@ def checked(values: ArrayLike, session: Session, *, exact: bool) -> tuple[np.nda
     Raises:
         WouldBeWrong: there are none or too many, one is not finite, or is no integer where integers are encrypted.
     """
+    if (usual := _usual(values, session.slots, exact)) is not None:
+        return usual
     array = np.asarray(values)
     if not 0 < array.size <= session.slots:
         raise WouldBeWrong(f"{array.size:,} values do not fit into {session.slots:,} slots")
@@ -174,6 +179,38 @@ def checked(values: ArrayLike, session: Session, *, exact: bool) -> tuple[np.nda
     if largest >= 2**63:
         raise WouldBeWrong("integers of 64 bits and more cannot be encrypted")
     return np.asarray(array, np.int64, order="C"), largest
+
+
+def _usual(values: Any, slots: int, exact: bool) -> tuple[np.ndarray, float] | None:
+    """What `checked` says of an array as it nearly always comes; None if there is more to look at.
+
+    Each step counts here, since encoding leaves nothing of this in the processor's caches.
+    """
+    if type(values) is not np.ndarray or values.ndim != 1 or not 0 < values.size <= slots:
+        return None
+    if values.dtype is not (_INTEGER if exact else _DOUBLE) or not values.flags.c_contiguous:
+        return None
+    largest = _largest_integer(values) if exact else _largest_number(values)
+    return (values, largest) if 0 <= largest < math.inf else None
+
+
+@compiled
+def _largest_number(values: np.ndarray) -> float:
+    """The largest magnitude; NaN if one is missing or infinite."""
+    largest, finite = 0.0, 0.0
+    for value in values:
+        largest = max(largest, abs(value))
+        finite += value * 0.0
+    return largest + finite
+
+
+@compiled
+def _largest_integer(values: np.ndarray) -> int:
+    """The largest magnitude; -1 if that has no place in 64 bits."""
+    low, high = values[0], values[0]
+    for value in values:
+        low, high = min(low, value), max(high, value)
+    return max(high, -low) if low >= -_MOST else -1
 
 
 def stated(largest: float, bound: float | None) -> float:

@@ -69,13 +69,17 @@ class Moduli:
 class ApproximateNoise(Moduli):
     """CKKS: errors of a slot, as complex numbers, as they come out after decoding."""
 
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters)
+        # Of the root of the sum of squares of all slots, times the scale: coefficients then span enough steps.
+        self._spanning = _STEPS * self.degree / math.sqrt(2)
+
     def encoding(self, scale: float, bound: float, slots: np.ndarray) -> float:
         """Of a plaintext, of which bound is the largest magnitude: coefficients are rounded.
 
         Coefficients that span many steps are rounded like noise; few or small ones may all be rounded to one side.
         """
-        least = _STEPS * self.degree / math.sqrt(2) / scale  # of the root of the sum of squares of all slots
-        noisy = bound >= least or float(slots @ slots) >= least * least
+        noisy = bound * scale >= self._spanning or float(slots @ slots) >= (self._spanning / scale) ** 2
         return (self.rounded if noisy else self.rounded_at_most) / scale + bound * _FLOATING
 
     def constant(self, scale: float, bound: float) -> float:

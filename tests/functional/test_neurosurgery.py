@@ -17,6 +17,7 @@ from tasks.imaging import volumes
 from tasks.imaging.volumes import Volume
 from tests.conftest import ROOT
 from tests.functional.running import command, environment, secured
+from tests.security import memory
 from tests.unit.imaging.test_operation import brain
 from tests.unit.imaging.test_volumes import series
 
@@ -38,16 +39,43 @@ def seen_of(process: subprocess.Popen[str]) -> dict[int, tuple[str, str]]:
     return found
 
 
+def of(started: dict[int, tuple[str, str]], what: str) -> set[int]:
+    """The processes whose command line says what they are."""
+    return {pid for pid, (line, _) in started.items() if what in line}
+
+
+def rows_of(volume: Path) -> list[tuple[str, bytes]]:
+    """A few voxels in a row from the middle of the region, in each form that a program may hold them in."""
+    region = volumes.read(volume).cut((1, 1, 2), (32, 32, 32))
+    row, scaled = region.voxels[16, 16, 12:20], volumes.scaled(region)[0].voxels[16, 16, 12:20]
+    forms = {"int16": row.astype(np.int16), "float32": row.astype(np.float32), "float64": row.astype(np.float64)}
+    forms |= {"scaled float32": scaled.astype(np.float32), "scaled float64": scaled.astype(np.float64)}
+    return [(name, values.tobytes()) for name, values in forms.items()]
+
+
+def held_by(pids: set[int], needles: list[tuple[str, bytes]]) -> set[str]:
+    """What of it is in the memory of these processes, as far as they still run."""
+    found: set[str] = set()
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found |= memory.found(pid, needles)
+    return found
+
+
 def test_an_operation_runs_and_workers_know_no_more_than_they_may(tmp_path: Path) -> None:
     volume, out, report = series(tmp_path / "CANARY-MR", brain(), (1, 1, 1)), tmp_path / "out", tmp_path / "r.json"
     arguments = command("run", "neurosurgery", volume, "--out", out, "--frames", "3", "--json", report, "-q", *SMALL)
     started: dict[int, tuple[str, str]] = {}
+    in_hospital, in_workers, needles = None, None, rows_of(volume)
     with subprocess.Popen(
         arguments, env=environment(tmp_path / "home"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     ) as process:  # fmt: skip
         while process.poll() is None:
             started |= seen_of(process)
+            if in_workers is None and (out / "cluster" / "frames" / "001" / "answer").is_dir():
+                in_hospital = held_by(of(started, "tasks.imaging.hospital"), needles)
+                in_workers = held_by(of(started, "multiprocessing"), needles)
             time.sleep(0.2)
         said = process.stdout.read() if process.stdout else ""
     assert process.returncode == 0, said
@@ -58,12 +86,13 @@ def test_an_operation_runs_and_workers_know_no_more_than_they_may(tmp_path: Path
     assert record["seen"][-1]["outcome"] == "in time"  # the last field is never superseded
     assert all(seen["encryption"]["largest"] < 0.001 and seen["whole"]["rms"] < 0.01 for seen in answered)
     assert record["workers"] >= 2
-    workers = {pid: seen for pid, seen in started.items() if "multiprocessing" in seen[0]}
-    hospitals = {pid for pid, seen in started.items() if "tasks.imaging.hospital" in seen[0]}
+    workers, hospitals = of(started, "multiprocessing"), of(started, "tasks.imaging.hospital")
     assert workers
     assert hospitals
-    assert not hospitals & set(workers)
-    for line, variables in workers.values():
+    assert not hospitals & workers
+    assert in_hospital, "a search that finds nothing where it is would prove nothing"
+    assert in_workers == set()
+    for line, variables in (started[pid] for pid in workers):
         assert "CANARY" not in line + variables
         assert not re.search(r"passphrase|secret\.locked", line + variables, re.IGNORECASE)
     for place in (path for path in (out / "cluster").rglob("*") if path.is_file()):

@@ -231,3 +231,26 @@ def test_nobody_but_the_owner_decrypts(scheme: str) -> None:
     for session in own.evaluator, keys.open_auditor(own.folder / "auditor"):
         with pytest.raises(KeyRefused, match="has no secret key"):
             guarded.decrypt(guarded.encrypt(session, [1]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1, 500, 999])
+def test_a_number_that_is_none_is_found_wherever_it_is(value: float, place: int) -> None:
+    values = np.random.default_rng(place).uniform(-1, 1, 1000)
+    values[place] = value
+    with pytest.raises(WouldBeWrong, match=r"1 of 1,000 values are missing or infinite"):
+        approximate.encode(world("ckks").evaluator, values, 0, 2.0**30)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_bound_is_the_largest_magnitude(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(size=777) * 10.0 ** rng.integers(-3, 3)
+    assert approximate.encode(world("ckks").evaluator, numbers, 0, 2.0**30).bound == np.abs(numbers).max()
+    integers = rng.integers(-5000, 5000, 777)
+    assert exact.encode(world("bfv").evaluator, integers).bound == np.abs(integers).max()
+
+
+def test_the_least_integer_of_64_bits_is_refused() -> None:
+    with pytest.raises(WouldBeWrong, match="64 bits"):
+        exact.encode(world("bfv").evaluator, np.array([0, -(2**63), 1]))
