@@ -196,6 +196,9 @@ def encrypt(session: Session, values: ArrayLike, layout: str = "values", bound: 
 def decrypt(ciphertext: Approximate) -> np.ndarray:
     """The numbers, float64 in the ciphertext's shape, each within `ciphertext.error` of what it stands for.
 
+    Their last digits are noise that depends on keys and data, and no further noise is added to hide it: whoever hands
+    them on rounds them to `error` first (Li, Micciancio, EUROCRYPT 2021).
+
     Raises:
         KeyRefused: this session has no secret key.
         WouldBeWrong: a number is beyond the bound that the ciphertext claims, so something went wrong on the way.

@@ -34,7 +34,7 @@ from tasks.encryption.jobs.messages import (
     summed,
     take,
     taken,
-)
+)  # fmt: skip
 from tasks.encryption.jobs.polygenic import Finite
 from tasks.encryption.jobs.pooled import Contributions
 from tasks.encryption.jobs.slots import doublings, folded
