@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 runs.app.command("encrypted-job")(encryption_runs.encrypted_job)
 runs.app.command("encrypted-evaluation")(encryption_runs.encrypted_evaluation)
+runs.app.command("encrypted-tree")(encryption_runs.encrypted_tree)
 runs.app.command("neurosurgery")(neurosurgery.neurosurgery)
 app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")

@@ -8,12 +8,18 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
+from typing import IO
 
 from tasks.common import errors, processes
 from tasks.common.errors import RunFailed, SecuredError
 
 _SHOWN = 2_000
+_POLL_SECONDS = 0.1
 
 
 def run(*arguments: str) -> None:
@@ -22,16 +28,48 @@ def run(*arguments: str) -> None:
     Raises:
         SecuredError: the one that the command ended with; its message names columns and counts, never values.
     """
+    with at_work("flows.cli", "he", *arguments) as owner:
+        owner.finish()
+
+
+class Owner:
+    """An owner's process beside a flow."""
+
+    def __init__(self, process: Popen[bytes], log: IO[bytes]) -> None:
+        self._process, self._log = process, log
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Wait for something that it does.
+
+        Raises:
+            SecuredError: it ended before that; see `run`.
+        """
+        while not ready():
+            if self._process.poll() is not None and not ready():
+                self.finish()
+                raise RunFailed("the owner's process ended before its work was done")
+            time.sleep(_POLL_SECONDS)
+
+    def finish(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            SecuredError: the one that it ended with.
+        """
+        if code := self._process.wait():
+            self._log.seek(0)
+            raise _as_error(code, self._log.read().decode("utf-8", errors="replace"))
+
+
+@contextmanager
+def at_work(module: str, *arguments: str) -> Iterator[Owner]:
+    """An owner's process, which ends with the block. What it keeps to itself is in no argument but by its path."""
     with tempfile.TemporaryFile() as log:
-        process = processes.start([sys.executable, "-m", "flows.cli", "he", *arguments], os.environ, log)
+        process = processes.start([sys.executable, "-m", module, *arguments], os.environ, log)
         try:
-            code = process.wait()
+            yield Owner(process, log)
         finally:
             processes.end(process)
-        log.seek(0)
-        said = log.read().decode("utf-8", errors="replace")
-    if code != 0:
-        raise _as_error(code, said)
 
 
 def unlocking(passphrase_file: str, key_file: str) -> list[str]:

@@ -158,7 +158,7 @@ def wait_until_up(url: str, ended: Any, log: Path, seconds: float = _SERVER_SECO
     raise MissingPart(f"the server at {url} does not come up; its log is {log}")
 
 
-def submit(step: Task[..., T], *inputs: Any, after: Sequence[State[Any]] = ()) -> PrefectFuture[T]:
+def submit(step: Task[..., T], *inputs: Any, after: Sequence[State[Any] | PrefectFuture[Any]] = ()) -> PrefectFuture[T]:
     """Start a step on the cluster; its inputs may be futures of other steps. after: steps that have to end before."""
     return step.submit(*inputs, return_state=False, wait_for=list(after))
 
@@ -188,6 +188,7 @@ def _slurm(where: Settings) -> dict[str, Any]:
         raise InputError("on Slurm the workers need to find the Prefect server: set PREFECT_API_URL")
     passed = (
         "SECURED_HOME",
+        "SECURED_CONCRETE",
         "PREFECT_API_URL",
         "MLFLOW_TRACKING_URI",
         "PREFECT_HOME",

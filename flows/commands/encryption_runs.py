@@ -81,12 +81,53 @@ def encrypted_evaluation(
     _tell(registration)
 
 
+def encrypted_tree(
+    model: Annotated[Path, typer.Argument(help="The fitted DecisionTreeClassifier (.skops).", show_default=False)],
+    table: Annotated[
+        Path,
+        typer.Argument(help="The people: a table with the tree's columns; or .npy.", show_default=False),
+    ],
+    folder: Annotated[Path, typer.Option(help="A new folder for the job.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where to write the decisions: .json, .npy or .npz.", show_default=False)
+    ],
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Have a decision tree decide on people who stay encrypted (TFHE), on Dask workers.
+
+    Comparisons are what other schemes cannot do. Decisions are the tree's own, each wrong with a chance of 1e-6; a
+    person takes seconds. The owner's process has the secret key in memory alone, so that an interrupted job begins
+    again in a new folder. Needs Concrete in an environment of its own; without it the error says how to make one.
+    Trees of up to 15 thresholds a feature; save one with [bold]skops.io.dump(tree, "tree.skops")[/].
+
+    Example: [bold]secured run encrypted-tree tree.skops patients.csv --folder exchange --out decisions.json[/]
+    """
+    from tasks.encryption import plaintexts
+    from tasks.encryption.inference import files, tfhe
+    from tasks.encryption.inference.tree import tree_plan
+
+    tfhe.python()
+    plaintexts.require_output(out, folder)
+    if folder.exists():
+        raise InputError(f"--folder {folder}: it exists; a tree job begins in a new folder")
+    tree_plan(files.tree_from_skops(model))
+    if not table.is_file():
+        raise InputError(f"there is no table at {table}")
+    given = {"model": model, "table": table, "folder": folder, "out": out}
+    registration = _run("encrypted_tree", {name: _path(path) for name, path in given.items()}, quiet)
+    write_json(json, {"out": str(out), "folder": str(folder), **_found(registration)})
+    console.print(f"result   {escape(str(out))}, which only you can read", soft_wrap=True)
+    _tell(registration)
+
+
 def _run(flow: str, given: dict[str, str], quiet: bool) -> Registration:
     where = settings.load()
     where.ensure_writable()
     if (ended := processes.end_orphans(where.processes)) and not quiet:
         progress_console.print(f"[dim]ended {ended} processes that an interrupted run had left behind[/]")
-    registration: Registration = run_flow("flows.encrypted_job", flow, given, quiet=quiet)
+    module = "flows.encrypted_tree" if flow == "encrypted_tree" else "flows.encrypted_job"
+    registration: Registration = run_flow(module, flow, given, quiet=quiet)
     return registration
 
 

@@ -12,19 +12,23 @@ from tasks.encryption import exchange
 from tasks.encryption.exchange import DECRYPTED, FROM_EVALUATOR, Answer, Decrypted
 from tasks.encryption.job import Needs
 
+_CONCRETE_SECURITY = 128
+
 
 class Evidence(Value):
     """One job, once it is done.
 
-    keys: their fingerprint. error: how far the result may be off, 0 where it is exact.
+    keys: their fingerprint. needs: the keys that it took, None under TFHE. error: how far the result may be off, 0
+    where it is exact. chance: that one of its values is wrong.
     seconds: of computing, over all workers. Bytes are of ciphertexts, in each direction.
     """
 
     kind: str
     job: dict[str, Any]
     keys: str
-    needs: Needs
+    needs: Needs | None
     error: float
+    chance: float = 0.0
     parts: int
     messages_sent: int
     messages_answered: int
@@ -38,8 +42,13 @@ class Evidence(Value):
 
     @property
     def security(self) -> int:
-        """Bits of security of the parameters."""
-        return self.needs.parameters.security
+        """Bits of security of the parameters; 128 are what Concrete chooses them for."""
+        return self.needs.parameters.security if self.needs else _CONCRETE_SECURITY
+
+    @property
+    def scheme(self) -> str:
+        """The scheme's name."""
+        return str(self.needs.parameters.scheme) if self.needs else "tfhe"
 
 
 def collect(folder: Path) -> Evidence:

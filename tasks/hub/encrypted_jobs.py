@@ -42,27 +42,30 @@ def _log(evidence: Evidence, experiment: str, fingerprint: str) -> str:
 
 
 def _note(evidence: Evidence) -> str:
-    scheme, exact = evidence.needs.parameters.scheme.upper(), evidence.error == 0
-    off = "exact" if exact else f"off by at most {evidence.error:.2g}"
+    off = "exact" if evidence.error == 0 else f"off by at most {evidence.error:.2g}"
+    off += f", but for a chance of {evidence.chance:.1g} each" if evidence.chance else ""
     return (
-        f"**{evidence.kind}** on ciphertexts in {scheme} with {evidence.security} bits of security: {off}. The "
-        f"evaluator got {evidence.messages_sent:,} ciphertexts and no key that decrypts; only the owner of the keys "
-        f"{evidence.keys} has the result. All there is to know is in the artifact `evidence.json`."
+        f"**{evidence.kind}** on ciphertexts in {evidence.scheme.upper()} with {evidence.security} bits of security: "
+        f"{off}. The evaluator got {evidence.messages_sent:,} ciphertexts and no key that decrypts; only the owner "
+        f"of the keys {evidence.keys} has the result. All there is to know is in the artifact `evidence.json`."
     )
 
 
 def _parameters(evidence: Evidence) -> dict[str, object]:
-    parameters, needs = evidence.needs.parameters, evidence.needs
-    return {
+    told: dict[str, object] = {
         "kind": evidence.kind,
         "job_sha256": content_hash(evidence.job),
         "keys": evidence.keys,
-        "scheme": str(parameters.scheme),
-        "degree": parameters.degree,
-        "moduli_bits": ", ".join(map(str, parameters.moduli_bits)),
-        "plain_bits": parameters.plain_bits,
-        "scale_bits": parameters.scale_bits,
-        "security": parameters.security,
+        "scheme": evidence.scheme,
+        "security": evidence.security,
+    }
+    if (needs := evidence.needs) is None:
+        return told
+    return told | {
+        "degree": needs.parameters.degree,
+        "moduli_bits": ", ".join(map(str, needs.parameters.moduli_bits)),
+        "plain_bits": needs.parameters.plain_bits,
+        "scale_bits": needs.parameters.scale_bits,
         "rotation_keys": len(needs.rotations),
         "products": needs.products,
     }

@@ -57,3 +57,12 @@ def register_encrypted(folder: str, answer: Answer) -> Registration:
     if found.answer != answer.identity:
         raise InputError(f"the answer in {folder} was replaced while the job was registered")
     return encrypted_jobs.register(found)
+
+
+@step("register", cache=ALWAYS_RUN)
+def register_tree(folder: str, parts: int) -> Registration:
+    """Register how the tree job in a folder was done; nothing of its result."""
+    from tasks.encryption.inference import tree_job
+    from tasks.hub import encrypted_jobs
+
+    return encrypted_jobs.register(tree_job.evidence(Path(folder), parts))

@@ -23,7 +23,7 @@ POSSIBLE = (
     "Pipeline after StandardScaler, MinMaxScaler, MaxAbsScaler or RobustScaler), CoxPHFitter of lifelines, and "
     "torch.nn.Sequential of Linear, ReLU, Tanh, Sigmoid, SiLU, GELU and Identity"
 )
-TREES = "compare features with thresholds, which CKKS cannot; TFHE can, see tasks/encryption/inference/tree.py"
+TREES = "compare features with thresholds, which CKKS cannot; TFHE can, with `secured run encrypted-tree`"
 _LINEAR = (
     linear_model.LinearRegression, linear_model.Ridge, linear_model.RidgeCV, linear_model.Lasso, linear_model.LassoCV,
     linear_model.ElasticNet, linear_model.ElasticNetCV,

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +33,8 @@ from tasks.encryption.inference.tree import TreePlan
 
 _MAGIC = b"SECURED-TFHE-1\n"
 _HASH = 32
+# For a request to a worker: keys of a large tree take a minute, one person some seconds.
+_DEADLINE_SECONDS = 1800.0
 
 
 def python() -> Path:
@@ -88,11 +92,17 @@ class _Side:
         given, taken = self._process.stdin, self._process.stdout
         assert given is not None
         assert taken is not None
+        late = threading.Timer(_DEADLINE_SECONDS, self._process.kill)
+        late.start()
         try:
             tfhe_worker.write(given, {"verb": verb, **(header or {})}, list(blobs))
             answer = tfhe_worker.read(taken)
         except (BrokenPipeError, ValueError):
             answer = None
+        finally:
+            late.cancel()
+        if answer is None and late.finished.is_set() and self._process.poll() == -signal.SIGKILL:
+            raise RunFailed(f"the worker of Concrete did not {verb} within {_DEADLINE_SECONDS:.0f} s, and was ended")
         if answer is None:
             raise RunFailed(f"the worker of Concrete ended when it was asked to {verb}; is its environment whole?")
         if "error" in answer[0]:

@@ -132,6 +132,8 @@ def _leaves(model: DecisionTreeClassifier, inner: list[int]) -> list[Leaf]:
     waiting: list[tuple[int, tuple[tuple[int, int], ...]]] = [(0, ())]
     while waiting:
         node, path = waiting.pop()
+        if len(path) > len(inner):
+            raise ParametersError("this is no tree; its nodes go round in a circle")
         if tree.children_left[node] < 0:
             found.append(Leaf(path=path, label=int(np.argmax(tree.value[node][0]))))
             continue
