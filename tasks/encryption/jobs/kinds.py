@@ -21,15 +21,18 @@ from tasks.encryption.jobs.matvec import MatrixVector
 from tasks.encryption.jobs.polygenic import Polygenic
 from tasks.encryption.jobs.statistics import Statistics
 from tasks.encryption.jobs.training import LogisticTraining
+from tasks.encryption.regridding.zoom import Enlarge, Shrink
 
 KINDS: dict[str, type[Job]] = {
     "aggregation": Aggregation,
+    "enlarge": Enlarge,
     "inference": Inference,
     "kmeans-distances": KMeansDistances,
     "kmeans-update": KMeansUpdate,
     "logistic-training": LogisticTraining,
     "matvec": MatrixVector,
     "polygenic": Polygenic,
+    "shrink": Shrink,
     "statistics": Statistics,
 }
 

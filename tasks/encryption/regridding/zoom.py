@@ -12,11 +12,13 @@ from __future__ import annotations
 import itertools
 import math
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import model_validator
 
-from tasks.common.errors import CiphertextError, WouldBeWrong
+from tasks.common.errors import CiphertextError, InputError, WouldBeWrong
 from tasks.encryption import approximate
 from tasks.encryption.approximate import Approximate
 from tasks.encryption.ciphertext import Encrypted
@@ -33,10 +35,27 @@ LAYOUT = "blocks"
 
 
 class Zoom(Job):
-    """What enlarging and shrinking share: a volume of voxels in [0, 1], packed by blocks."""
+    """What enlarging and shrinking share: a volume of voxels in [0, 1], packed by blocks.
 
-    blocks: Blocks
+    A description may have the volume's shape in place of blocks, which are then chosen.
+    """
+
     factors: Index3
+    blocks: Blocks
+
+    @model_validator(mode="before")
+    @classmethod
+    def _packed(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "shape" not in given or "blocks" in given:
+            return given
+        rest = {name: value for name, value in given.items() if name != "shape"}
+        shape, factors = _three(given, "shape"), _three(given, "factors")
+        return {**rest, "blocks": cls._chosen(shape, factors)}
+
+    @classmethod
+    @abstractmethod
+    def _chosen(cls, shape: Index3, factors: Index3) -> Blocks:
+        """The packing of a volume of this shape."""
 
     @property
     @abstractmethod
@@ -61,6 +80,12 @@ class Zoom(Job):
 
 class Enlarge(Zoom):
     """Linear interpolation at every 1/f voxel from the first voxel of an axis to the last: f·(n - 1) + 1 of them."""
+
+    kind: Literal["enlarge"] = "enlarge"
+
+    @classmethod
+    def _chosen(cls, shape: Index3, factors: Index3) -> Blocks:  # noqa: ARG003
+        return Blocks.over(shape, PARAMETERS.slots, 1)
 
     @model_validator(mode="after")
     def _fits(self) -> Enlarge:
@@ -120,6 +145,15 @@ class Enlarge(Zoom):
 class Shrink(Zoom):
     """The mean of f₀ × f₁ × f₂ voxels each. The factors divide the shape and the block."""
 
+    kind: Literal["shrink"] = "shrink"
+
+    @classmethod
+    def _chosen(cls, shape: Index3, factors: Index3) -> Blocks:
+        if any(n % f for n, f in zip(shape, factors, strict=True)):
+            raise WouldBeWrong(f"factors {factors} do not divide {shape}")
+        made = Blocks.over(_product(shape, factors, int.__floordiv__), PARAMETERS.slots, 1)
+        return Blocks(shape=shape, grid=made.grid, block=_product(made.block, factors, int.__mul__))
+
     @model_validator(mode="after")
     def _fits(self) -> Shrink:
         sizes = (*self.blocks.block, *self.blocks.shape)
@@ -154,6 +188,21 @@ class Shrink(Zoom):
         """The same by reshaping."""
         (a, b, c), (x, y, z) = self.factors, data.shape
         return data.reshape(x // a, a, y // b, b, z // c, c).mean((1, 3, 5))
+
+
+def _three(given: Mapping[str, Any], name: str) -> Index3:
+    try:
+        x, y, z = (int(value) for value in given[name])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"a zoom has a {name} of three numbers") from None
+    if min(x, y, z) < 1:
+        raise InputError(f"the {name} of a zoom is at least 1 along each axis")
+    return x, y, z
+
+
+def _product(values: Index3, factors: Index3, operation: Callable[[int, int], int]) -> Index3:
+    x, y, z = map(operation, values, factors)
+    return x, y, z
 
 
 def _multiples(ciphertext: Approximate, most: int) -> list[Approximate]:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tasks.common.errors import InputError
+from tasks.common.errors import InputError, WouldBeWrong
 from tasks.encryption.jobs.aggregation import Aggregation
 from tasks.encryption.jobs.kinds import KINDS, read
 
@@ -35,3 +35,17 @@ def test_fields_that_are_not_those_of_the_kind_are_refused_by_name(change: dict[
     description = json.loads(Aggregation(contributors=("a", "b"), length=3, bound=0.1).model_dump_json()) | change
     with pytest.raises(InputError, match="no description of the job"):
         read(description)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "why"),
+    [
+        ({"shape": [8, 20]}, InputError, "shape of three numbers"),
+        ({"factors": "many"}, InputError, "factors of three numbers"),
+        ({"factors": [0, 1, 1]}, InputError, "at least 1"),
+        ({"factors": [3, 1, 1]}, WouldBeWrong, "do not divide"),
+    ],
+)
+def test_a_zoom_that_is_none_is_refused(change: dict[str, object], error: type[Exception], why: str) -> None:
+    with pytest.raises(error, match=why):
+        read({"kind": "shrink", "shape": [8, 20, 30], "factors": [2, 1, 3]} | change)
