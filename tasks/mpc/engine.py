@@ -27,9 +27,10 @@ class PartyFailed(SecuredError):
 
 
 class Compiled(Value):
-    """A program made ready. folder: where it lies. digest: of the program, the protocol and the engine's version.
+    """A program made ready. digest: of the program, the protocol and the engine's version.
 
-    rounds, bytes: as the compiler predicts them, None where it does not.
+    folder: where it lies, and schedule: its name there; domain_bits: of the ring, or of integers in the field. seconds:
+    that compiling took.
     """
 
     program: str
@@ -37,7 +38,9 @@ class Compiled(Value):
     parties: int
     digest: str
     folder: Path
-    seconds: float
+    schedule: str = ""
+    domain_bits: int = 0
+    seconds: float = 0.0
 
 
 class Cost(Value):
