@@ -46,8 +46,8 @@ class FixedPoint(Value):
         """
         if not largest <= self.most:
             raise ParametersError(
-                f"{what} may reach {largest:.3g}, and numbers of {self.bits} bits with {self.fraction} behind the point "
-                f"hold {self.most:.3g}; scale the data, or take a format with more bits"
+                f"{what} may reach {largest:.3g}, and numbers of {self.bits} bits with {self.fraction} behind the "
+                f"point hold {self.most:.3g}; scale the data, or take a format with more bits"
             )
 
 

@@ -1,9 +1,9 @@
 """MP-SPDZ as an engine (Keller, CCS 2020): its compiler and its parties, as processes that can be trusted to end.
 
-Raw, a program that was compiled for the wrong domain runs and returns 0; surplus inputs are ignored, 4.5 into an integer
-becomes 4, NaN kills; a party that is missing is waited for, and all report the echo of what one of them did. Here each
-job and party has a folder of its own, inputs are checked before, parties are started one by one and watched, and what is
-reported is the cause.
+Raw, a program that was compiled for the wrong domain runs and returns 0; surplus inputs are ignored, 4.5 into an
+integer becomes 4, NaN kills; a party that is missing is waited for, and all report the echo of what one of them did.
+Here each job and party has a folder of its own, inputs are checked before, parties are started one by one and watched,
+and what is reported is the cause.
 
 Parties listen on all interfaces, since MP-SPDZ knows no other way: on a machine that others reach, run jobs in a
 network namespace (`unshare -n`) or behind a firewall.

@@ -1,7 +1,7 @@
 """Processes of one job's parties: started together, watched, and ended together as soon as one of them fails.
 
-When a party fails, the others lose their connection to it and fail too. What they say then is an echo; the cause is with
-whoever does not say that it is "probably because party ..." (Networking/Receiver.cpp of MP-SPDZ).
+When a party fails, the others lose their connection to it and fail too. What they say then is an echo; the cause is
+with whoever does not say that it is "probably because party ..." (Networking/Receiver.cpp of MP-SPDZ).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def reserved(count: int) -> Iterator[int]:
     assert count <= _BLOCK, "a job has at most so many parties"
     folder = Path(tempfile.gettempdir()) / "secured-ports"
     folder.mkdir(mode=0o777, exist_ok=True)
-    blocks = random.sample(range(_FIRST, _LAST, _BLOCK), _TRIES)  # noqa: S311 - no secret
+    blocks = random.sample(range(_FIRST, _LAST, _BLOCK), _TRIES)
     for first in blocks:
         with (folder / str(first)).open("w") as lock:
             try:
