@@ -5,6 +5,8 @@ Leakage: with two parties, or if all but one pool what they know, the sum tells 
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -57,7 +59,7 @@ class SecureSum(Program):
         return 4 * step * (1 + self.most) * self.parties * self.most_weight
 
     def largest(self) -> float:
-        return self.parties * self.most * (self.most_weight if self.weighted else 1.0)
+        return self.parties * (max(1.0, self.most) * self.most_weight if self.weighted else self.most)
 
     def plainly(self, given: Given) -> Outputs:
         vectors = np.stack([given[party]["vector"] for party in range(self.parties)])
@@ -69,6 +71,11 @@ class SecureSum(Program):
     def settings(self) -> dict[str, int]:
         return {"length": self.length, "weighted": int(self.weighted)}
 
-    async def jointly(self, mpc: Any, secure: Any, own: dict[str, np.ndarray]) -> list[Any]:
-        """What a party of the embedded engine does. secure: its fixed-point type. Returns outputs, still shared."""
-        raise NotImplementedError
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        vector = own["vector"] * own["weight"] if self.weighted else own["vector"]
+        total = functools.reduce(operator.add, mpc.shared(vector))
+        if not self.weighted:
+            return {"total": total}
+        # The weights' sum is an output, so that dividing by it in the clear tells nothing that the mean does not.
+        weights = await mpc.output(functools.reduce(operator.add, mpc.shared(own["weight"])))
+        return {"mean": await mpc.output(total) / weights, "weight": weights}

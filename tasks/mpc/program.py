@@ -61,6 +61,15 @@ class Program(Value, ABC):
         """The same in the clear."""
 
     @abstractmethod
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The same as one party of the embedded engine, which has its own inputs. Returns outputs by name.
+
+        mpc: MPyC's runtime for numpy's operations on shared arrays, with `mpc.shared(array)` to share everybody's array
+        of one shape. What a party can work out from its own inputs alone it does before it shares. Outputs are shared
+        arrays, which then are opened, or numpy's where they follow from what was opened as an output.
+        """
+
+    @abstractmethod
     def settings(self) -> dict[str, int]:
         """What NAME.mpc is compiled with, besides the number of parties and the format."""
 
