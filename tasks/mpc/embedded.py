@@ -11,8 +11,10 @@ each has a folder, key and port of its own, and is watched and ended as parties 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -75,9 +77,12 @@ class Embedded(Engine):
         with tempfile.TemporaryDirectory(prefix="secured-mpc-") as name, ports.reserved(program.parties) as first:
             folders = _prepared(program, given, Path(name), first)
             commands = [[sys.executable, "-P", "-m", embedded_party.__name__, str(folder)] for folder in folders]
-            start = time.perf_counter()
-            parties.run(commands, folders, _environment(), deadline, self.memory)
-            seconds = time.perf_counter() - start
+            start = time.time()
+            try:
+                parties.run(commands, folders, _environment(), deadline, self.memory)
+            except parties.DeadlinePassed as late:
+                raise PartyFailed(f"{late}{_who_was_slow(folders, start + deadline)}") from None
+            seconds = time.time() - start
             written = [_written(folder, party) for party, folder in enumerate(folders)]
         outputs = agreed(program, [each["numbers"] for each in written])
         online = max(float(each["online"]) for each in written)
@@ -115,6 +120,18 @@ def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
     return {**kept, "PYTHONPATH": paths, "MPYC_NOUVLOOP": "1", "OMP_NUM_THREADS": "1"}
+
+
+def _who_was_slow(folders: list[Path], at: float) -> str:
+    """Who was waited for at a time and did not wait itself; a report that is old is of a party that was busy."""
+    waiting: dict[int, list[int]] = {}
+    for party, folder in enumerate(folders):
+        report = folder / embedded_party.WAITING
+        with contextlib.suppress(OSError, ValueError):
+            if report.stat().st_mtime > at - 4 * embedded_party.REPORT_SECONDS:
+                waiting[party] = json.loads(report.read_text())
+    slow = {each for others in waiting.values() for each in others if not waiting.get(each)}
+    return "".join(f"; others waited for party {each}" for each in sorted(slow))
 
 
 def _written(folder: Path, party: int) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ import logging
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,9 @@ from tasks.mpc.program import Program
 if TYPE_CHECKING:
     from tasks.mpc.embedded_runtime import Runtime
 
-JOB, INPUT, OUTPUT = "job.json", "input.npz", "output.npz"
+JOB, INPUT, OUTPUT, WAITING = "job.json", "input.npz", "output.npz", "waiting.json"
+# Between two reports of whom a party waits for.
+REPORT_SECONDS = 0.25
 
 
 class Job(Value):
@@ -48,6 +51,7 @@ class Job(Value):
 def main() -> None:
     """Take part in the job of a folder, and say in one line what went wrong if it does."""
     logging.basicConfig(level=logging.WARNING)  # before MPyC does
+    warnings.simplefilter("ignore")  # the last line in the log is the reason
     try:
         _take_part(Path(sys.argv[1]))
     except Exception as error:

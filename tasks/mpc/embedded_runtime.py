@@ -11,6 +11,7 @@ then are 0.
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Coroutine, Iterable
@@ -30,6 +31,7 @@ import numpy as np
 from mpyc import asyncoro
 
 from tasks.common.errors import RunFailed
+from tasks.mpc.embedded_party import REPORT_SECONDS, WAITING
 from tasks.mpc.formats import FixedPoint, Shape
 
 _HOST = "127.0.0.1"
@@ -86,11 +88,25 @@ class Runtime(mpyc.runtime.Runtime):
 
     async def _unless_broken(self, work: Coroutine[Any, Any, _Made]) -> _Made:
         task = asyncio.ensure_future(work)
+        reports = asyncio.ensure_future(self._report())
         both: list[asyncio.Future[Any]] = [task, self.broken]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        reports.cancel()
         if not task.done():
             self.broken.result()
         return task.result()
+
+    async def _report(self) -> None:
+        """Write down now and then for whom this party waits, so that at a deadline it is known who was slow."""
+        while True:
+            (self.folder / WAITING).write_text(json.dumps([peer.pid for peer in self.parties if self._waits_for(peer)]))
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def _waits_for(self, peer: mpyc.runtime.Party) -> bool:
+        """Whether a party is not there yet, or a message of it."""
+        if peer.pid == self.pid:
+            return False
+        return peer.protocol is None or any(isinstance(each, asyncio.Future) for each in peer.protocol.buffers.values())
 
     def fail(self, error: BaseException | None) -> None:
         """End this party's work; the first reason counts."""

@@ -28,6 +28,10 @@ _LOG = "log.txt"
 _LONGEST = 500
 
 
+class DeadlinePassed(PartyFailed):
+    """Some parties were not done in time."""
+
+
 @dataclass
 class Party:
     """One of them. said: what it wrote to its output and errors."""
@@ -74,7 +78,8 @@ def run(
     """Start a process for each command in its folder, and wait for all of them. None is left when this returns.
 
     Raises:
-        PartyFailed: one ended with an error, or the deadline passed.
+        PartyFailed: one ended with an error.
+        DeadlinePassed: not all ended in time.
     """
     started: list[Party] = []
     end = time.monotonic() + deadline
@@ -108,7 +113,7 @@ def _watch(started: list[Party], end: float, deadline: float) -> None:
             return
         if time.monotonic() > end:
             late = ", ".join(str(party.number_) for party in started if party.code is None)
-            raise PartyFailed(f"after {deadline:g} s, the deadline, parties {late} were not done; all were ended")
+            raise DeadlinePassed(f"after {deadline:g} s, the deadline, parties {late} were not done; all were ended")
         time.sleep(_POLL_SECONDS)
 
 

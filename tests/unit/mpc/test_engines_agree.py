@@ -1,0 +1,116 @@
+"""Every program comes to the same under every engine and protocol that is here as it does in the clear."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from mpc_programs.secure_sum import SecureSum
+from tasks.common.errors import MissingPart
+from tasks.mpc.formats import FixedPoint
+from tasks.mpc.protocols import PROTOCOLS, named
+
+_DEADLINE_SECONDS = 120.0
+
+# Numbers that are often wrong: none, the ends of the range, the smallest steps, halves, and what is no fraction of two.
+_ODD = np.array([0.0, -0.0, 8.0, -8.0, 2.0**-20, -(2.0**-20), 0.5, -1.5, 1 / 3, -7.999])
+
+
+def _vectors(parties: int) -> dict[int, dict[str, np.ndarray]]:
+    """Each party has all odd numbers, in another order; and all have the range's end at once, twice."""
+    return {party: {"vector": np.concatenate([np.roll(_ODD, 3 * party), [8.0, -8.0]])} for party in range(parties)}
+
+
+def _weighted(parties: int, weights: list[float]) -> dict[int, dict[str, np.ndarray]]:
+    return {party: each | {"weight": np.array([weights[party]])} for party, each in _vectors(parties).items()}
+
+
+_LENGTH = len(_ODD) + 2
+_WIDE = FixedPoint(bits=62, fraction=31)
+CASES = {
+    "sum": lambda n: (SecureSum(parties=n, length=_LENGTH, most=8.0), _vectors(n)),
+    "one number": lambda n: (SecureSum(parties=n, length=1), {p: {"vector": np.array([-1.0])} for p in range(n)}),
+    "mean, equal weights": lambda n: (
+        SecureSum(parties=n, length=_LENGTH, most=8.0, weighted=True), _weighted(n, [1.0] * n)
+    ),
+    "mean, weights from end to end": lambda n: (
+        SecureSum(parties=n, length=_LENGTH, most=8.0, weighted=True),
+        _weighted(n, [1.0, 1000.0, 1 / 3 + 1, 512.0, 7.0][:n]),
+    ),
+    "mean in a long format": lambda n: (
+        SecureSum(parties=n, length=_LENGTH, most=8.0, weighted=True, format=_WIDE),
+        _weighted(n, [1.0, 999.999, 123.456, 512.0, 7.0][:n]),
+    ),
+}  # fmt: skip
+ENGINES = [("embedded", "shamir"), *(("MP-SPDZ", name) for name in PROTOCOLS)]
+
+
+@pytest.fixture(scope="module")
+def engine_of(tmp_path_factory):
+    """An engine by its name, or a skipped test that says what is missing."""
+    made = {}
+
+    def found(name):
+        if name not in made:
+            made[name] = _engine(name, tmp_path_factory)
+        if isinstance(made[name], MissingPart):
+            pytest.skip(str(made[name]))
+        return made[name]
+
+    return found
+
+
+def _engine(name, places):
+    module, kind, arguments = {
+        "embedded": ("tasks.mpc.embedded", "Embedded", ()),
+        "MP-SPDZ": ("tasks.mpc.mp_spdz", "MpSpdz", (places.mktemp("compiled"),)),
+    }[name]
+    try:
+        return getattr(importlib.import_module(module), kind)(*arguments)
+    except MissingPart as missing:
+        return missing
+
+
+def _compared(engine, protocol, case, parties):
+    if protocol.name not in engine.protocols():
+        pytest.skip(f"this {engine.name} has no {protocol.name}")
+    program, given = CASES[case](parties)
+    result = engine.run(program, engine.compile(program, protocol), given, _DEADLINE_SECONDS)
+    plain = program.plainly(program.checked(given))
+    assert list(result.outputs) == list(program.outputs())
+    for name, values in plain.items():
+        np.testing.assert_allclose(result.outputs[name], values, rtol=0, atol=program.error(), err_msg=name)
+    return program, result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("engine", "protocol"), ENGINES, ids=lambda name: name)
+def test_an_engine_comes_to_what_it_would_be_in_the_clear(engine, protocol, case, engine_of):
+    protocol = named(protocol)
+    parties = max(3, protocol.fewest)
+    program, result = _compared(engine_of(engine), protocol, case, parties)
+    assert len(result.cost.sent) == parties
+    # A party has shares to send of every number that it brings.
+    assert min(result.cost.sent) > 8 * sum(shape.size for shape in program.inputs(0).values())
+    assert 0 < result.cost.online < result.cost.seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["embedded", "MP-SPDZ"])
+def test_five_parties_come_to_the_same(engine, engine_of):
+    _compared(engine_of(engine), named("shamir"), "mean, weights from end to end", 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "output"), [("sum", "total"), ("mean, weights from end to end", "mean")])
+def test_the_embedded_engine_is_closer_than_the_format_rounds(case, output, engine_of):
+    # In the format (48, 20) it has 27 bits behind the point, as many as before it. Each of three inputs is rounded by
+    # half a step of 2**-27, and nothing else is, whatever the program allows.
+    program, given = CASES[case](3)
+    engine = engine_of("embedded")
+    result = engine.run(program, engine.compile(program, named("shamir")), given, _DEADLINE_SECONDS)
+    off = np.abs(result.outputs[output] - program.plainly(given)[output]).max()
+    assert 0 < off <= 1.5 * 2.0**-27
