@@ -31,6 +31,16 @@ class Pausing(SecureSum):
         return {"total": total}
 
 
+class Leaking(Pausing):
+    """A party's input is opened to everybody."""
+
+    leaked: int
+
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        opened = await mpc.output(mpc.shared(own["vector"])[self.leaked])
+        return {**await super().jointly(mpc, own), "opened": opened}
+
+
 class Failing(SecureSum):
     """A party's own code fails, with its input in the message, before it shares or while numbers are shared."""
 
@@ -60,7 +70,7 @@ def _failing(mpc: Any, shared: Any) -> Any:
     """A computation on shared numbers that fails inside MPyC, where nobody awaits it."""
 
     @mpc.coroutine
-    async def broken(values: Any) -> Any:
+    async def broken(values):  # MPyC would take an annotation for its own
         await mpc.returnType((type(values), values.integral, values.shape))
         await mpc.gather(values)
         raise ArithmeticError("this names a value: 42.4242")
