@@ -106,7 +106,8 @@ class MpSpdz(Engine):
             ended = parties.run(commands, folders, self._environment(), deadline, self.memory)
             seconds = time.perf_counter() - start
             written = [_written(program, folder, party) for party, folder in enumerate(folders)]
-        return Result(agreed(program, written), _cost(ended, seconds))
+            cost = _cost(ended, seconds)
+        return Result(agreed(program, written), cost)
 
     def _require_compiled_for(self, program: Program, compiled: Compiled) -> None:
         """Refuse what was made of another program, or for another domain: it would run, and be wrong."""
