@@ -36,7 +36,6 @@ from tasks.mpc.formats import FixedPoint, Shape
 
 _HOST = "127.0.0.1"
 _RETRY_SECONDS = 0.05
-_HANDSHAKE_SECONDS = 20.0
 # Masks are this many bits longer than what they hide.
 _STATISTICAL = 40
 # Modules of MPyC that look for the runtime in themselves.
@@ -135,9 +134,7 @@ class Runtime(mpyc.runtime.Runtime):
         context = self._context(ssl.PROTOCOL_TLS_CLIENT, [peer])
         while True:
             try:
-                await self._loop.create_connection(
-                    lambda: _Exchanger(self, peer), _HOST, port, ssl=context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
-                )
+                await self._loop.create_connection(lambda: _Exchanger(self, peer), _HOST, port, ssl=context)
             except ConnectionRefusedError:
                 await asyncio.sleep(_RETRY_SECONDS)  # it is not there yet; the job's deadline ends this
             except OSError as error:
@@ -169,9 +166,8 @@ class Runtime(mpyc.runtime.Runtime):
         whole: integers, which multiply without rounding. Left to itself, MPyC would look at the values, and a party
         with whole numbers by chance would wait for others forever.
         """
-        scaled = _integers(np.rint(values * 2.0**self.fixed.frac_length) if not whole else values)
-        if whole:
-            scaled = scaled << self.fixed.frac_length
+        fraction = self.fixed.frac_length
+        scaled = _integers(values) << fraction if whole else _integers(np.rint(values * 2.0**fraction))
         return self.input(self.fixed.array(self.fixed.field.array(scaled), integral=whole))
 
     async def opened(self, made: Any, shape: Shape) -> np.ndarray:

@@ -36,10 +36,10 @@ def nothing_left(temporary):
     assert party_processes() == {}
 
 
-def party_processes() -> dict[int, psutil.Process]:
-    """Parties of this process's embedded jobs, by number."""
+def party_processes(starter: int | None = None) -> dict[int, psutil.Process]:
+    """Parties of the embedded jobs of a process, of this one unless another is given, by number."""
     found = {}
-    for child in psutil.Process().children(recursive=True):
+    for child in psutil.Process(starter).children(recursive=True):
         try:
             words = child.cmdline()
         except psutil.NoSuchProcess:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import psutil
 import pytest
 
 from mpc_programs.secure_sum import SecureSum
 from tasks.common import processes
 from tasks.common.errors import InputError, MissingPart, ParametersError
 from tasks.mpc import ports
+from tasks.mpc.embedded_party import INPUT
 from tasks.mpc.engine import PartyFailed
 from tasks.mpc.formats import FixedPoint
 from tasks.mpc.protocols import named
+from tests.conftest import ROOT
 from tests.unit.mpc.conftest import party_processes
 from tests.unit.mpc.programs import HALFWAY, Failing, Lying, Pausing
 
@@ -170,6 +175,33 @@ def test_a_party_whose_program_fails_is_named_without_its_input(embedded, nothin
 def test_a_party_that_writes_other_numbers_is_found(embedded, nothing_left):
     with pytest.raises(PartyFailed, match="parties 0 and 2 came to different results"):
         _run(embedded, Lying(parties=3, length=3, most=2.0, liar=2))
+
+
+_STARTS_A_JOB = """
+import numpy as np
+from tasks.mpc.embedded import Embedded
+from tasks.mpc.protocols import named
+from tests.unit.mpc.programs import Pausing
+engine, program = Embedded(), Pausing(parties=3, length=3, most=2.0, slow=(0, 1, 2), pause_seconds=600)
+engine.run(program, engine.compile(program, named("shamir")), {n: {"vector": np.ones(3)} for n in range(3)}, 600)
+"""
+
+
+@pytest.mark.slow
+def test_parties_end_with_whoever_started_them_and_leave_no_input(embedded, tmp_path):
+    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", _STARTS_A_JOB], env=os.environ | paths, cwd=ROOT) as starter:
+        until = time.monotonic() + _START_SECONDS
+        while len(list(tmp_path.glob(f"secured-mpc-*/party-*/{HALFWAY}"))) < 3:
+            assert time.monotonic() < until
+            assert starter.poll() is None
+            time.sleep(0.05)
+        living = list(party_processes(starter.pid).values())
+        assert len(living) == 3
+        starter.kill()
+    _, left = psutil.wait_procs(living, timeout=_REPORT_SECONDS)
+    assert left == []
+    assert list(tmp_path.rglob(INPUT)) == []
 
 
 @pytest.mark.slow
