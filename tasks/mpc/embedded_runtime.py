@@ -67,6 +67,7 @@ class Runtime(mpyc.runtime.Runtime):
         for user in _USERS:
             user.runtime = self
         self.folder, self.sent, self.is_closing = folder, 0, False
+        self.certified = {ssl.PEM_cert_to_DER_cert((folder / f"P{n}.pem").read_text()): n for n in range(parties)}
         self.broken: asyncio.Future[None] = loop.create_future()
         loop.set_exception_handler(lambda _, context: self.fail(context.get("exception")))
         fraction = max(numbers.fraction, numbers.bits - numbers.fraction - 1)
@@ -183,9 +184,12 @@ class _Exchanger(asyncoro.MessageExchanger):
     __slots__ = ("certified",)
 
     def connection_made(self, transport: Any) -> None:
-        subject = dict(pair for names in transport.get_extra_info("peercert")["subject"] for pair in names)
-        self.certified = int(subject["commonName"].removeprefix("P"))
-        super().connection_made(transport)
+        certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        self.certified = self.runtime.certified.get(certificate)
+        if self.certified is None:
+            transport.abort()  # one that a party's certificate vouches for is not that party's
+        else:
+            super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -195,5 +199,5 @@ class _Exchanger(asyncoro.MessageExchanger):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the party is gone, however
         if self.runtime.is_closing:
             self.runtime.unset_protocol(self.certified)
-        else:
+        elif self.certified is not None:
             self.runtime.fail(LostParty(self.certified))
