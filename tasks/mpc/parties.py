@@ -91,6 +91,8 @@ def run(
             _watch(started, end, deadline)
     finally:
         for party in started:
+            party.process.kill()  # it has nothing to tidy up, and one that is frozen would not listen
+        for party in started:
             processes.end(party.process)
     return started
 

@@ -55,7 +55,7 @@ def _meanwhile(engine, program, temporary, deadline=600.0):
                 time.sleep(0.02)
 
         try:
-            yield halfway, lambda: running.exception(timeout=2 * _REPORT_SECONDS)
+            yield halfway, lambda left=0.0: running.exception(timeout=left + 2 * _REPORT_SECONDS)
         finally:
             for process in party_processes().values():
                 process.kill()
@@ -114,6 +114,17 @@ def test_a_party_that_is_slow_is_named_at_the_deadline(embedded, nothing_left, b
     with pytest.raises(PartyFailed, match=r"after 6 s, the deadline, .* others waited for party 1$"):
         _run(embedded, program, deadline=6.0)
     assert time.monotonic() - start < 6.0 + _REPORT_SECONDS
+
+
+@pytest.mark.slow
+def test_a_party_that_is_frozen_is_named_at_the_deadline(embedded, temporary, nothing_left):
+    program = Pausing(parties=3, length=3, most=2.0, slow=(0, 1, 2), pause_seconds=2.0)
+    start = time.monotonic()
+    with _meanwhile(embedded, program, temporary, deadline=8.0) as (halfway, error):
+        halfway()
+        party_processes()[2].suspend()
+        assert "others waited for party 2" in str(error(8.0))
+    assert time.monotonic() - start < 8.0 + _REPORT_SECONDS
 
 
 @pytest.mark.slow
