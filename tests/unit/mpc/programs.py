@@ -1,8 +1,10 @@
-"""Sums of which some parties do not do their part; a party's process imports this module."""
+"""Sums that are worked out otherwise, or where parties do not do their part; a party's process imports this."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import operator
 import time
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,16 @@ class Leaking(Pausing):
     async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
         opened = await mpc.output(mpc.shared(own["vector"])[self.leaked])
         return {**await super().jointly(mpc, own), "opened": opened}
+
+
+class Dividing(SecureSum):
+    """The weighted mean by a division of shared numbers."""
+
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        vectors, weights = mpc.shared(own["vector"]), mpc.shared(own["weight"])
+        total = functools.reduce(operator.add, (each * by for each, by in zip(vectors, weights, strict=True)))
+        weight = functools.reduce(operator.add, weights)
+        return {"mean": total / weight, "weight": weight}
 
 
 class Failing(SecureSum):

@@ -12,6 +12,7 @@ from mpc_programs.secure_sum import SecureSum
 from tasks.common.errors import MissingPart
 from tasks.mpc.formats import FixedPoint
 from tasks.mpc.protocols import PROTOCOLS, named
+from tests.unit.mpc.programs import Dividing
 
 _DEADLINE_SECONDS = 120.0
 
@@ -136,3 +137,16 @@ def test_the_embedded_engine_is_closer_than_the_format_rounds(case, output, engi
     result = engine.run(program, engine.compile(program, named("shamir")), given, _DEADLINE_SECONDS)
     off = np.abs(result.outputs[output] - program.plainly(given)[output]).max()
     assert 0 < off <= 1.5 * 2.0**-27
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "numbers", [FixedPoint(bits=48, fraction=20), FixedPoint(bits=40, fraction=30), _WIDE], ids=str
+)
+def test_shared_numbers_divide_in_formats_in_which_mpyc_comes_to_0(numbers, engine_of):
+    # 3 * 8 * 20 = 480 fits before each point. Products are rounded by a step, and 1 / weight by four at most.
+    program = Dividing(parties=3, length=_LENGTH, most=8.0, weighted=True, most_weight=20.0, format=numbers)
+    given = _weighted(3, [1.0, 19.5, 4 / 3])
+    engine = engine_of("embedded")
+    mean = engine.run(program, engine.compile(program, named("shamir")), given, _DEADLINE_SECONDS).outputs["mean"]
+    np.testing.assert_allclose(mean, program.plainly(given)["mean"], rtol=0, atol=4 * 480 * numbers.step)
