@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpc_programs.secure_sum import SecureSum
+from tasks.common.errors import InputError
 
 HALFWAY = "halfway"
 
@@ -66,6 +67,22 @@ class Failing(SecureSum):
         if mpc.pid == self.broken:
             await mpc.output(_failing(mpc, made["total"]))
         return made
+
+
+class Leaving(SecureSum):
+    """A party closes its connections, and says a while later why."""
+
+    leaver: int
+
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        if mpc.pid == self.leaver:
+            for peer in mpc.parties:
+                if peer.pid != mpc.pid:
+                    peer.protocol.transport.abort()
+            await asyncio.sleep(0)
+            time.sleep(0.5)
+            raise InputError("the disk with the column is gone")
+        return await super().jointly(mpc, own)
 
 
 class Lying(SecureSum):

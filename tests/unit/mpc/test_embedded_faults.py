@@ -26,7 +26,7 @@ from tasks.mpc.formats import FixedPoint
 from tasks.mpc.protocols import named
 from tests.conftest import ROOT
 from tests.unit.mpc.conftest import party_processes
-from tests.unit.mpc.programs import HALFWAY, Failing, Lying, Pausing
+from tests.unit.mpc.programs import HALFWAY, Failing, Leaving, Lying, Pausing
 
 SHAMIR = named("shamir")
 GIVEN = {party: {"vector": np.array([1.0, -0.5, 0.25]) * party} for party in range(3)}
@@ -195,6 +195,12 @@ def test_a_party_whose_program_fails_is_named_without_its_input(embedded, nothin
     with pytest.raises(PartyFailed, match=rf"^party 1 ended with 1, saying: {reason}, line \d+$"):
         _run(embedded, Failing(parties=3, length=3, most=2.0, broken=1, within=within), given)
     assert time.monotonic() - start < _START_SECONDS / 2
+
+
+@pytest.mark.slow
+def test_the_cause_is_told_and_not_the_echo_that_comes_before_it(embedded, nothing_left):
+    with pytest.raises(PartyFailed, match=r"^party 1 ended with 1, saying: the disk with the column is gone$"):
+        _run(embedded, Leaving(parties=3, length=3, most=2.0, leaver=1))
 
 
 @pytest.mark.slow

@@ -140,11 +140,10 @@ def test_the_embedded_engine_is_closer_than_the_format_rounds(case, output, engi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "numbers", [FixedPoint(bits=48, fraction=20), FixedPoint(bits=40, fraction=30), _WIDE], ids=str
-)
-def test_shared_numbers_divide_in_formats_in_which_mpyc_comes_to_0(numbers, engine_of):
-    # 3 * 8 * 20 = 480 fits before each point. Products are rounded by a step, and 1 / weight by four at most.
+@pytest.mark.parametrize("numbers", [FixedPoint(bits=48, fraction=20), FixedPoint(bits=40, fraction=30), _WIDE])
+def test_shared_numbers_divide_in_every_format(numbers, engine_of):
+    # In the first MPyC left to itself comes to 0. 3 * 8 * 20 = 480 fits before each point. Products are rounded by a
+    # step, and 1 / weight by four at most.
     program = Dividing(parties=3, length=_LENGTH, most=8.0, weighted=True, most_weight=20.0, format=numbers)
     given = _weighted(3, [1.0, 19.5, 4 / 3])
     engine = engine_of("embedded")
