@@ -25,9 +25,7 @@ class Blank:
 
 def session(parameters: Parameters, rotations: Iterable[int] = ()) -> Session:
     """An evaluator with all keys that the parameters allow, and nothing in its hands."""
-    return Session(
-        parameters, Blank(), f"blank-{parameters.fingerprint}", Role.EVALUATOR, frozenset(rotations), True
-    )
+    return Session(parameters, Blank(), f"blank-{parameters.fingerprint}", Role.EVALUATOR, frozenset(rotations), True)
 
 
 def encrypted(rehearsed: Session, shape: tuple[int, ...], layout: str) -> Approximate:
