@@ -68,8 +68,8 @@ class Pooled(Job, ABC):
         if isinstance(data, np.ndarray):
             if len(names) > 1:
                 raise InputError(
-                    f"{len(names)} contribute to this job: name the array of each (.npz), or have each bring its own with "
-                    "`secured he contribute`"
+                    f"{len(names)} contribute to this job: name the array of each (.npz), or have each bring its own "
+                    "with `secured he contribute`"
                 )
             return {names[0]: data}
         if set(data) != set(names):
