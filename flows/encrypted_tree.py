@@ -35,7 +35,7 @@ def encrypted_tree(model: str, table: str, folder: str, out: str) -> Registratio
     with owners_commands.at_work(_OWNER, folder, table, out) as owner:
         owner.wait_until(lambda: account_of(Path(folder), QUESTIONS) is not None)
         lists = submit(encryption.divide_people, folder, settings.load().workers, after=[planned])
-        done = [submit(encryption.evaluate_tree, folder, names) for names in lists.result()]
+        done = [submit(encryption.evaluate_tree, folder, names, after=[lists]) for names in lists.result()]
         parts = submit(encryption.close_answers, folder, done)
         parts.result()
         owner.finish()

@@ -15,16 +15,23 @@ from pathlib import Path
 from subprocess import Popen
 
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 
 from flows import runtime
 from tasks.common import errors, processes
 from tasks.common.errors import RunFailed, SecuredError
-from tasks.imaging import hospital
+from tasks.imaging import hospital, report
 from tasks.imaging import steps as imaging
-from tasks.imaging.record import Planned
+from tasks.imaging.record import Planned, Record
 
 
-@flow(name="neurosurgery", task_runner=runtime.task_runner())  # type: ignore[arg-type]
+def named_after_folder() -> str:
+    """What a run is called in Prefect's pages: `neurosurgery` and the operation's folder."""
+    return f"{flow_run.flow_name} {Path(flow_run.parameters['planned']).parent.parent.name}"
+
+
+@flow(name="neurosurgery", flow_run_name=named_after_folder, task_runner=runtime.task_runner())  # type: ignore[arg-type]
 def neurosurgery(planned: str) -> str:
     """Guide an operation: the hospital sends fields and decrypts, the cluster deforms, fuses and compares.
 
@@ -41,7 +48,18 @@ def neurosurgery(planned: str) -> str:
         imaging.guide.submit(plan.shared).result()
         if process.wait():
             raise refusal(plan)
-    return str(plan.private / hospital.RECORD)
+    record = plan.private / hospital.RECORD
+    tell(Record.model_validate(json.loads(record.read_text())), plan)
+    return str(record)
+
+
+def tell(record: Record, plan: Planned) -> None:
+    """Show in Prefect's pages how it went, and where the hospital finds what only it may see."""
+    create_markdown_artifact(
+        f"**{report.headline(record)}**; {record.voxels_per_core_second:,.0f} voxels a second on each core. The report "
+        f"shows the patient and stays with the hospital: `{plan.private / hospital.REPORT}`",
+        key="operation", description="How the operation went",
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

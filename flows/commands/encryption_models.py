@@ -33,7 +33,7 @@ def model(
     ] = None,
     description: Annotated[
         Path | None,
-        typer.Option(help="What a .safetensors file is a network of (JSON; see below).", show_default=False),
+        typer.Option(help="What a .safetensors file is a network of (JSON, as above).", show_default=False),
     ] = None,
     target: Annotated[
         str, typer.Option(help="A column with two values that the model predicts, for its AUC.", show_default=False)

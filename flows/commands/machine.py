@@ -41,7 +41,7 @@ def serve(
     """Start Prefect, MLflow and a worker on this machine, deploy the flows, and keep them running until Ctrl-C.
 
     All listen on loopback only; there is no password. In Prefect's pages: Deployments, data-flow/hospital, Run; or
-    encrypted-job/one-machine and encrypted-evaluation/evaluator.
+    encrypted-job/one-machine, encrypted-evaluation/evaluator and encrypted-tree/tree.
     """
     where = settings.load()
     where.ensure_writable()

@@ -34,7 +34,7 @@ def main() -> None:
     for case in cases():
         trained.append(measured(case))
         sys.stderr.write(f"training: {trained[-1]}\n")
-    text = f"One thread; mean ± standard error over {len(SEEDS)} seeds. Same epochs on both sides."
+    text = f"Seconds of the processor on one thread; mean ± standard error over {len(SEEDS)} seeds, the same epochs."
     results.record("Synthesis: training CTGAN", f"{text}\n\n{results.table(HEAD, trained)}", PACKAGES)
 
 

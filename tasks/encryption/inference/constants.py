@@ -17,7 +17,7 @@ import numpy as np
 from tasks.common.errors import WouldBeWrong
 from tasks.encryption.approximate import encode, require_fit
 from tasks.encryption.ciphertext import Encoded, natively
-from tasks.encryption.inference.rehearsal import Blank
+from tasks.encryption.inference.blanks import Blank
 from tasks.encryption.session import Session
 
 # SEAL's plaintext without compression: a header, the hash of the level's parameters, the number of coefficients, the

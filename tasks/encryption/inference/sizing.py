@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.common.errors import ParametersError, WouldBeWrong
-from tasks.encryption.inference import rehearsal
+from tasks.encryption.inference import blanks
 from tasks.encryption.inference.evaluation import Layout, evaluated, levels, shapes
 from tasks.encryption.inference.plan import Plan
 from tasks.encryption.inference.polynomial import BABIES
@@ -103,9 +103,9 @@ def _possible(degree: int, bits: tuple[int, ...], scale: int, security: Level) -
 def _rehearsed(plan: Plan, layout: Layout, babies: int, parameters: Parameters) -> float:
     """The error of the worst predictor, or infinity if the guard refuses."""
     try:
-        session = rehearsal.session(parameters, {step for shape in shapes(plan) for step in shape.rotations})
+        session = blanks.session(parameters, {step for shape in shapes(plan) for step in shape.rotations})
         count = len(plan.features) if layout is Layout.COLUMNS else 1
-        batch = [rehearsal.encrypted(session, (session.slots,), layout) for _ in range(count)]
+        batch = [blanks.encrypted(session, (session.slots,), layout) for _ in range(count)]
         (outputs,) = evaluated(plan, layout, babies, [batch])
     except (ParametersError, WouldBeWrong):
         return np.inf

@@ -67,7 +67,10 @@ class Pooled(Job, ABC):
         names = self.contributors
         if isinstance(data, np.ndarray):
             if len(names) > 1:
-                raise InputError(f"{len(names)} contribute to this job; name the array of each of them")
+                raise InputError(
+                    f"{len(names)} contribute to this job: name the array of each (.npz), or have each bring its own "
+                    "with `secured he contribute`"
+                )
             return {names[0]: data}
         if set(data) != set(names):
             there = len(set(data) & set(names))

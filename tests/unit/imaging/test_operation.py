@@ -54,7 +54,7 @@ def answer(shared: Path, frame: Frame) -> None:
     cluster.take_up(shared, frame)
     blocks = operation.read(shared).blocks
     made = [cluster.first_passes(shared, frame, place) for place in range(blocks.block[0])]
-    last = cluster.last_pass(shared, frame, lines_of(blocks), [content for content, _ in made])
+    last = cluster.last_pass(shared, frame, lines_of(blocks), made)
     parts = (*(spent for _, spent in made), last, cluster.compare(shared, frame))
     cluster.answer(frame, Account(seconds=1.0, parts=parts))
 

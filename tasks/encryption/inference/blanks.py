@@ -1,7 +1,7 @@
 """A computation without numbers: the guard follows range, level, scale and error, and nothing native happens.
 
 Whatever a set of parameters is too small for is refused here as it would be later, before anybody makes keys, and what
-comes out says how large the error would be.
+comes out says how large the error would be. The advisor's `rehearsal` has numbers and noise as well, and takes longer.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ class Blank:
 
 def session(parameters: Parameters, rotations: Iterable[int] = ()) -> Session:
     """An evaluator with all keys that the parameters allow, and nothing in its hands."""
-    return Session(
-        parameters, Blank(), f"rehearsal-{parameters.fingerprint}", Role.EVALUATOR, frozenset(rotations), True
-    )
+    return Session(parameters, Blank(), f"blank-{parameters.fingerprint}", Role.EVALUATOR, frozenset(rotations), True)
 
 
 def encrypted(rehearsed: Session, shape: tuple[int, ...], layout: str) -> Approximate:
