@@ -18,6 +18,7 @@ from flows.commands import (
     imaging,
     keys,
     machine,
+    mpc,
     neurosurgery,
     policies,
     runs,
@@ -38,11 +39,11 @@ app = typer.Typer(
         "Begin with [bold]secured policy draft TABLE > policy.yaml[/], review the roles it guessed, then "
         "[bold]secured run data-flow --policy policy.yaml[/]. "
         "Parts of the flow are commands of their own: anonymize, assess, synthesize, compare, unbias. "
-        "Computing on data that stay encrypted: [bold]secured he[/].\n\n"
-        "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 14 encryption parameters, "
-        "15 key refused, 16 ciphertext, 20 threshold not reached, 21 inconclusive, 22 conditions not reached, 23 "
-        "privacy budget exhausted, 24 would decrypt to something wrong, 30 storage, 40 something missing, 50 a fault "
-        "of ours, 130 interrupted."
+        "Computing on data that stay encrypted: [bold]secured he[/]; on what several have: [bold]secured mpc[/].\n\n"
+        "Exit codes: 2 wrong usage, 10 unreadable input, 11 table, 12 policy, 13 hierarchy, 14 parameters, 15 key "
+        "refused, 16 ciphertext, 20 threshold not reached, 21 inconclusive, 22 conditions not reached, 23 privacy "
+        "budget exhausted, 24 would decrypt to something wrong, 25 a party failed, 30 storage, 40 something missing, "
+        "50 a fault of ours, 130 interrupted."
     ),
 )
 runs.app.command("encrypted-job")(encryption_runs.encrypted_job)
@@ -53,6 +54,7 @@ app.add_typer(runs.app, name="run")
 app.add_typer(policies.app, name="policy")
 app.add_typer(keys.app, name="key")
 app.add_typer(encryption.app, name="he")
+app.add_typer(mpc.app, name="mpc")
 app.command("anonymize")(single.anonymize)
 app.command("anonymize-set")(sets.anonymize_set)
 app.command("assess")(single.assess)

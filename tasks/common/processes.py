@@ -28,13 +28,14 @@ _BOUND_TO_PARENT = (
 
 
 def start(
-    arguments: list[str], environment: Mapping[str, str], log: IO[bytes] | None = None
+    arguments: list[str], environment: Mapping[str, str], log: IO[bytes] | None = None, folder: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a program that ends when this process ends, however that happens. Its output goes to `log`, or nowhere."""
+    """Start a program in a folder; it ends when this process ends, however that happens. `log` gets its output."""
     output = log if log is not None else subprocess.DEVNULL
     return subprocess.Popen(
         [sys.executable, "-c", _BOUND_TO_PARENT, str(os.getpid()), *arguments],
         env=dict(environment),
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

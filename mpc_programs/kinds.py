@@ -1,0 +1,44 @@
+"""Every program by its name. A description says `{"kind": ..., "parties": ...}` and is read back as the program.
+
+A new program is one line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from mpc_programs.mean_variance import MeanVariance
+from mpc_programs.secure_sum import SecureSum
+from tasks.common.errors import InputError
+from tasks.mpc.program import Program
+
+KINDS: dict[str, type[Program]] = {
+    "mean_variance": MeanVariance,
+    "secure_sum": SecureSum,
+}
+
+
+def read(description: str | bytes | Mapping[str, Any]) -> Program:
+    """The program of a description, from JSON or what JSON was read to.
+
+    Raises:
+        InputError: it is no JSON, names no program that is known, or its fields are not those of the program.
+        ParametersError: the program would be impossible.
+    """
+    if not isinstance(description, Mapping):
+        try:
+            description = json.loads(description)
+        except ValueError:
+            raise InputError("the description of the program is no JSON") from None
+    kind = description.get("kind") if isinstance(description, Mapping) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise InputError(f"the program's kind is {kind!r}; there are {', '.join(sorted(KINDS))}")
+    try:
+        return KINDS[kind].model_validate_json(json.dumps(description))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'all'}: {each['msg']}" for each in error.errors())
+        raise InputError(f"this is no description of {kind}: {wrong}") from None
