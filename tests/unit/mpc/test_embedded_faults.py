@@ -89,7 +89,7 @@ def test_a_party_that_is_killed_halfway_is_named_and_the_next_run_works(embedded
     assert _run(embedded, SUM).outputs["total"].tolist() == TOTAL
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_party_that_never_starts_is_named_at_the_deadline(embedded, nothing_left, monkeypatch):
     monkeypatch.setattr(processes, "start", _instead(2, ["sleep", "600"]))
     start = time.monotonic()
@@ -108,7 +108,7 @@ def _instead(victim, command):
     return changed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_party_that_is_slow_is_named_at_the_deadline(embedded, nothing_left, busy):
     program = Pausing(parties=3, length=3, most=2.0, slow=(1,), pause_seconds=600, busy=busy)
@@ -118,7 +118,7 @@ def test_a_party_that_is_slow_is_named_at_the_deadline(embedded, nothing_left, b
     assert time.monotonic() - start < _DEADLINE_SECONDS + _REPORT_SECONDS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_party_that_is_frozen_is_named_at_the_deadline(embedded, temporary, nothing_left):
     program = Pausing(parties=3, length=3, most=2.0, slow=(0, 1, 2), pause_seconds=2.0)
     start = time.monotonic()
@@ -129,7 +129,7 @@ def test_a_party_that_is_frozen_is_named_at_the_deadline(embedded, temporary, no
     assert time.monotonic() - start < _DEADLINE_SECONDS + _REPORT_SECONDS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_party_that_takes_its_time_within_the_deadline_is_waited_for(embedded, nothing_left):
     program = Pausing(parties=3, length=3, most=2.0, slow=(1,), pause_seconds=1.0)
     result = _run(embedded, program)
@@ -160,7 +160,7 @@ def _without_certificate(connection):
     return b""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("greeting", [_plain, _without_certificate])
 def test_a_stranger_on_a_partys_port_learns_nothing_and_stops_nothing(embedded, nothing_left, monkeypatch, greeting):
     with ports.reserved(3) as first:
@@ -221,7 +221,7 @@ engine.run(program, engine.compile(program, named("shamir")), {n: {"vector": np.
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_parties_end_with_whoever_started_them_and_leave_no_input(embedded, tmp_path):
     paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", _STARTS_A_JOB], env=os.environ | paths, cwd=ROOT) as starter:
@@ -238,7 +238,7 @@ def test_parties_end_with_whoever_started_them_and_leave_no_input(embedded, tmp_
     assert list(tmp_path.rglob(INPUT)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_jobs_at_once_do_not_meet(embedded, nothing_left):
     def job(number):
         given = {party: {"vector": np.full(3, number + party / 8)} for party in range(3)}
