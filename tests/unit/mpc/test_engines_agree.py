@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mpc_programs.mean_variance import MeanVariance
+from mpc_programs.regression_training import RegressionTraining
 from mpc_programs.secure_sum import SecureSum
 from tasks.common.errors import MissingPart
 from tasks.mpc.formats import FixedPoint
@@ -42,6 +44,29 @@ def _uneven(n: int) -> tuple[MeanVariance, dict[int, dict[str, np.ndarray]]]:
     return _hospitals([8.0], *(np.resize(np.roll(rows, party), 40 * party) for party in range(1, n)))
 
 
+def _patients(n: int, **options: Any) -> tuple[RegressionTraining, dict[int, dict[str, np.ndarray]]]:
+    """A party with a single row, one with none, and one or more with 24 each, of outcomes that features tell."""
+    counts = (1, 0, *[24] * (n - 2))
+    random = np.random.default_rng(11)
+    rows = np.clip(random.normal(size=(sum(counts), 3)), -3, 3)
+    outcome = (rows @ [2.0, -1.0, 0.0] + random.normal(size=len(rows)) > 0).astype(np.int64)
+    given_options = {"rate": 0.9, "steps": 4, "format": _SHORT, "most": 3.0, "most_start": 4.0} | options
+    program = RegressionTraining(parties=n, rows=counts, features=3, **given_options)
+    ends = np.cumsum(counts)
+    given = {
+        party: {"features": rows[end - size : end], "outcome": outcome[end - size : end]}
+        for party, (size, end) in enumerate(zip(counts, ends, strict=True))
+    }
+    if program.model == "linear":
+        for each in given.values():
+            each["outcome"] = 2.5 * each["features"][:, 0] - 1 / 3
+    if program.start:
+        # Scores from -21 to 21: far beyond the link's range.
+        given[0]["start"] = np.array([4.0, -3.0, 0.1, -1 / 3])
+    return program, given
+
+
+_SHORT = FixedPoint(bits=31, fraction=16)
 _LENGTH = len(_ODD) + 2
 _WIDE = FixedPoint(bits=62, fraction=31)
 CASES = {
@@ -64,6 +89,11 @@ CASES = {
         SecureSum(parties=n, length=_LENGTH, most=8.0, weighted=True, format=_WIDE),
         _weighted(n, [1.0, 999.999, 123.456, 512.0, 7.0][:n]),
     ),
+    "logistic regression": _patients,
+    "logistic regression, updated": lambda n: _patients(n, start=True, penalty=0.25),
+    "logistic regression in a long format": lambda n: _patients(n, format=FixedPoint()),
+    "linear regression": lambda n: _patients(n, model="linear", rate=0.4),
+    "ridge regression, updated": lambda n: _patients(n, model="linear", rate=0.4, start=True, penalty=0.25),
 }  # fmt: skip
 ENGINES = [("embedded", "shamir"), *(("MP-SPDZ", name) for name in PROTOCOLS)]
 
