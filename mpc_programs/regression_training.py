@@ -75,8 +75,6 @@ class RegressionTraining(Program):
                 f"a rate of {self.rate:g} may diverge on rows of curvature {self._curvature:g}; take at most "
                 f"{most_rate:.3g}, or say a curvature that the pooled rows have"
             )
-        if 3 * self.format.fraction + 4 > 2 * self.format.bits:
-            raise ParametersError(f"{self.format.fraction} bits behind the point take more than {self.format.bits}")
         return self
 
     @property
@@ -140,11 +138,12 @@ class RegressionTraining(Program):
         each = self._error_of_a_link if self._is_logistic else self._error_of_products
         around = math.sqrt(self.features + 1) * self.format.step
         steps = (self.rate * each(step) + around * (1 + 2 * self.rate) for step in range(self.steps))
-        return 2 * (around + sum(steps))
+        return around + sum(steps)
 
     def _error_of_a_link(self, step: int) -> float:
-        """Of a gradient: scores are off by four steps and by what features are rounded by; products by one each."""
-        off = SLOPE * (RANGE + math.sqrt(self.features + 1) * self._reach(step) / 2) + 3
+        """Of a gradient: scores are off by what features are rounded by and scores shortened to, products by a step."""
+        shortened = RANGE * 2.0 ** (self.format.fraction - self._short)
+        off = SLOPE * (shortened + math.sqrt(self.features + 1) * self._reach(step) / 2) + 2
         return self.format.step * (math.sqrt(self._curvature) * off + math.sqrt(self.features + 1))
 
     def _error_of_products(self, step: int) -> float:
@@ -174,6 +173,11 @@ class RegressionTraining(Program):
         return {"coefficients": found[:-1], "intercept": found[-1:]}
 
     @property
+    def _short(self) -> int:
+        """Bits behind the point of a score over `RANGE`, of which a product of five and three bits more fit."""
+        return min(self.format.fraction, (2 * self.format.bits - 3) // 5)
+
+    @property
     def _halvings(self) -> int:
         """By which sums over rows become less than a mean."""
         return math.ceil(math.log2(self._count))
@@ -182,12 +186,13 @@ class RegressionTraining(Program):
         rows = {f"rows_{party}": rows for party, rows in enumerate(self.rows)}
         pace = self.rate * 2**self._halvings / self._count * (SCALE if self._is_logistic else 1.0)
         behind = self.format.bits - 2 - max(0, math.ceil(math.log2(max(pace, self.rate * self.penalty, 1.0))))
-        steps = {"alpha": SHIFT, "gamma": REST, "half": 0.5 / SCALE, "whole": 1 / SCALE}
+        short = self._short
+        bent = {"alpha": round(SHIFT * 2 ** (2 * short)), "gamma": round(REST * 2 ** (4 * short)), "short": short}
+        residual = {"half": round(0.5 / SCALE / self.format.step), "whole": round(1 / SCALE / self.format.step)}
         return {
             **rows, "features": self.features, "logistic": int(self._is_logistic), "steps": self.steps,
             "start": int(self.start), "halvings": self._halvings, "behind": behind, "pace": round(pace * 2**behind),
-            "decay": round(self.rate * self.penalty * 2**behind),
-            **{name: round(value / self.format.step) for name, value in steps.items()},
+            "decay": round(self.rate * self.penalty * 2**behind), **bent, **residual,
         }  # fmt: skip
 
     async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
