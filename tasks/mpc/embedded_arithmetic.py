@@ -50,7 +50,7 @@ class Arithmetic(mpyc.runtime.Runtime):
         return math.comb(len(self.parties), self.threshold)
 
     @asyncoro.mpc_coro
-    async def _rescaled(self, a, f, length):  # MPyC would take annotations for its own
+    async def _rescaled(self, a, f, length):  # type: ignore[no-untyped-def]  # MPyC would take types for its own
         await self.returnType((type(a), a.shape))
         field, count, hidden = type(a).sectype.field, a.size, self.options.sec_param
         low = thresha.np_pseudorandom_share(
@@ -63,7 +63,7 @@ class Arithmetic(mpyc.runtime.Runtime):
         return field.array(cut.value - (self._parts - 1) // 2).reshape(a.shape)
 
     @asyncoro.mpc_coro
-    async def _sign(self, a, bits):
+    async def _sign(self, a, bits):  # type: ignore[no-untyped-def]
         await self.returnType((type(a), True, a.shape))
         field, count = type(a).sectype.field, a.size
         uci, prfs = self._prss_uci(), self.prfs(1 << (bits + self.options.sec_param))
@@ -109,7 +109,7 @@ class Arithmetic(mpyc.runtime.Runtime):
         return np.stack([np.frombuffer(received, np.uint64), own])
 
     @asyncoro.mpc_coro
-    async def _passed_on(self, message):
+    async def _passed_on(self, message):  # type: ignore[no-untyped-def]
         """What the party before this one sends, while this one sends to the next."""
         await self.returnType(Future)
         self._send_message((self.pid + 1) % 3, message)

@@ -41,6 +41,23 @@ class Leaking(Pausing):
         return {**await super().jointly(mpc, own), "opened": opened}
 
 
+class Negative(SecureSum):
+    """1 where a sum is below 0, and 0 elsewhere. bits: of sums in the engine's steps."""
+
+    bits: int
+
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {"total": mpc.below_zero((await super().jointly(mpc, own))["total"], self.bits)}
+
+
+class Squares(SecureSum):
+    """A sum times itself."""
+
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        total = (await super().jointly(mpc, own))["total"]
+        return {"total": total * total}
+
+
 class Failing(SecureSum):
     """A party's own code fails, with its input in the message, before it shares or while numbers are shared."""
 
