@@ -37,9 +37,9 @@ def bent(t: Any) -> Any:
     return t * (near * near + REST)
 
 
-def within_one(mpc: Any, t: Any, bits: int) -> Any:
-    """Shared numbers where they are within -1 and 1, and the nearer of these elsewhere. bits: as in `below_zero`."""
+def within_one(mpc: Any, t: Any, most: float) -> Any:
+    """Shared numbers where they are within -1 and 1, and the nearer of these elsewhere. All are within ±most."""
     count = t.size
-    beyond = mpc.below_zero(mpc.np_hstack([t + 1, 1 - t]), bits)
+    beyond = mpc.below_zero(mpc.np_hstack([t + 1, 1 - t]), most + 2)
     low, high = beyond[:count], beyond[count:]
     return t - (low + high) * t + (high - low)

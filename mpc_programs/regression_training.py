@@ -30,8 +30,6 @@ from tasks.mpc.program import Given, Outputs, Program
 
 # The farthest that a residual goes before it is scaled.
 _MOST_RESIDUAL: Final = 1 / SCALE
-# Bits behind the point of the embedded engine's numbers.
-_FINE: Final = 40
 _Real = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -196,8 +194,8 @@ class RegressionTraining(Program):
         }  # fmt: skip
 
     async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
-        sums = math.log2(self._count * self._length * max(self._length, self._most_off, self._reach(self.steps)) + 1)
-        fixed = mpc.SecFxp(2 * _FINE + math.ceil(sums) + 3, _FINE)
+        sums = self._count * self._length * max(_MOST_RESIDUAL, self._length, self._most_off, self._reach(self.steps))
+        fixed = mpc.fine(self.largest(), sums)
         begin = own["start"] if self.start and mpc.pid == 0 else np.zeros(self.features + 1)
         found = mpc.shared_by(0, begin, fixed)
         held = np.append(np.full(self.features, self.rate * self.penalty), 0.0)
@@ -220,10 +218,9 @@ class RegressionTraining(Program):
                 outcome.append(mpc.shared_by(party, truth / SCALE, fixed))
         shared, truth = mpc.np_vstack(rows), mpc.np_hstack(outcome)
         turned, pace = mpc.np_transpose(shared), self.rate * RANGE * SCALE / self._count
-        bits = math.ceil(math.log2(self._length * self._reach(self.steps) / RANGE + 2)) + _FINE + 1
 
         def gradient(found: Any) -> Any:
-            t = within_one(mpc, shared @ found, bits)
+            t = within_one(mpc, shared @ found, self.largest())
             return (turned @ (bent(t) - truth)) * pace
 
         return gradient

@@ -26,6 +26,7 @@ from mpyc import asyncoro, thresha
 # More parts than this cost more than random bits, and results would be off by more.
 _MOST_PARTS = 16
 _WORD = 64
+_MOST_FRACTION = 40
 
 # A number of which a party holds the two of three parts that the next and the one after it lack.
 Held = np.ndarray
@@ -40,9 +41,16 @@ class Arithmetic(mpyc.runtime.Runtime):
             return self._rescaled(a, f or type(a).frac_length, l or type(a).sectype.bit_length)
         return super().np_trunc(a, f, l)
 
-    def below_zero(self, a: Any, bits: int) -> Any:
-        """1 where a number is below 0 and 0 elsewhere. Its magnitude in steps is below 2**(bits - 1), bits up to 64."""
-        assert 2 <= bits <= _WORD
+    def fine(self, most: float, sums: float) -> Any:
+        """A type of shared numbers of which `below_zero` takes those up to a magnitude, with 40 bits behind the point
+        where these fit. sums: what sums of products may reach before they are rescaled."""
+        fraction = min(_MOST_FRACTION, _WORD - 2 - math.ceil(math.log2(most + 1)))
+        return self.SecFxp(fraction + math.ceil(math.log2(max(most, sums) + 1)) + 3, fraction)
+
+    def below_zero(self, a: Any, most: float) -> Any:
+        """1 where a number is below 0 and 0 elsewhere. most: all are nearer to 0 than this, and by a step."""
+        bits = max(2, math.ceil(math.log2(most)) + type(a).frac_length + 1)
+        assert bits <= _WORD, "numbers of a type by `fine`"
         return self._sign(a, bits) if len(self.parties) == 3 else self.np_sgn(a, l=bits, LT=True)
 
     @property

@@ -42,12 +42,12 @@ class Leaking(Pausing):
 
 
 class Negative(SecureSum):
-    """1 where a sum is below 0, and 0 elsewhere. bits: of sums in the engine's steps."""
+    """1 where a sum is below 0, and 0 elsewhere. below: what magnitudes of sums are."""
 
-    bits: int
+    below: float
 
     async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
-        return {"total": mpc.below_zero((await super().jointly(mpc, own))["total"], self.bits)}
+        return {"total": mpc.below_zero((await super().jointly(mpc, own))["total"], self.below)}
 
 
 class Squares(SecureSum):

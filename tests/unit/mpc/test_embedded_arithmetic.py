@@ -27,7 +27,7 @@ def test_numbers_below_0_are_told_from_0_and_those_above(embedded, parties, bits
     most = min(2 ** (bits - 1) - 1, 2**49 - 2**33)
     random = np.random.default_rng(bits).integers(-most, most + 1, 30)
     numbers = np.concatenate([[0, 1, -1, most, -most, most // 2, -(most // 2) - 1, most - 1, 1 - most], random])
-    program = Negative(parties=parties, length=len(numbers), most=2.0**22, bits=bits)
+    program = Negative(parties=parties, length=len(numbers), most=2.0**22, below=2.0 ** (bits - 1) * _STEP)
     found = _run(embedded, program, numbers * _STEP)
     assert found.outputs["total"].tolist() == (numbers < 0).astype(float).tolist()
 

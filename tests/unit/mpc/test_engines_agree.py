@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mpc_programs.inference import MODEL, ROWS, Inference
 from mpc_programs.mean_variance import MeanVariance
 from mpc_programs.regression_training import RegressionTraining
 from mpc_programs.secure_sum import SecureSum
@@ -66,6 +67,21 @@ def _patients(n: int, **options: Any) -> tuple[RegressionTraining, dict[int, dic
     return program, given
 
 
+def _questions(n: int, **options: Any) -> tuple[Inference, dict[int, dict[str, np.ndarray]]]:
+    """A model of party 0, rows of party 1, and others who bring nothing. No score is so near 0 that a class is open."""
+    given_options = {"format": _SHORT, "most": 3.0, "most_sum": 4.0} | options
+    program = Inference(parties=n, rows=12, features=4, **given_options)
+    random = np.random.default_rng(12)
+    model = {name: random.uniform(-1, 1, shape.shape) for name, shape in program.inputs(MODEL).items()}
+    model = {name: 3.99 * each / np.abs(each).sum(axis=1, keepdims=True) for name, each in model.items()}
+    score = Inference(parties=n, rows=1, features=4, **given_options | {"reveal": "score"})
+    tried = np.concatenate([[np.zeros(4), np.full(4, 3.0), np.full(4, -3.0)], random.uniform(-3, 3, (40, 4))])
+    said = score.plainly({MODEL: model, ROWS: {"features": tried}})["score"]
+    rows = tried[np.abs(said) > 2 * score.error()][:12]
+    pad = {"pad": np.resize([0, 1, 1], 12)} if program.reveal == "padded" else {}
+    return program, {MODEL: model, ROWS: {"features": rows} | pad, **{party: {} for party in range(2, n)}}
+
+
 _SHORT = FixedPoint(bits=31, fraction=16)
 _LENGTH = len(_ODD) + 2
 _WIDE = FixedPoint(bits=62, fraction=31)
@@ -94,6 +110,11 @@ CASES = {
     "logistic regression in a long format": lambda n: _patients(n, format=FixedPoint()),
     "linear regression": lambda n: _patients(n, model="linear", rate=0.4),
     "ridge regression, updated": lambda n: _patients(n, model="linear", rate=0.4, start=True, penalty=0.25),
+    "probabilities of a logistic model": _questions,
+    "scores of a perceptron": lambda n: _questions(n, hidden=(5, 3), reveal="score"),
+    "probabilities of a perceptron in a long format": lambda n: _questions(n, hidden=(5,), format=FixedPoint()),
+    "classes of a perceptron": lambda n: _questions(n, hidden=(5,), reveal="class"),
+    "classes of a perceptron with a pad": lambda n: _questions(n, hidden=(5,), reveal="padded"),
 }  # fmt: skip
 ENGINES = [("embedded", "shamir"), *(("MP-SPDZ", name) for name in PROTOCOLS)]
 
