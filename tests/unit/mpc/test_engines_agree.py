@@ -12,6 +12,7 @@ from mpc_programs.inference import MODEL, ROWS, Inference
 from mpc_programs.mean_variance import MeanVariance
 from mpc_programs.regression_training import RegressionTraining
 from mpc_programs.secure_sum import SecureSum
+from mpc_programs.tree_inference import TreeInference
 from tasks.common.errors import MissingPart
 from tasks.mpc.formats import FixedPoint
 from tasks.mpc.protocols import PROTOCOLS, named
@@ -82,6 +83,21 @@ def _questions(n: int, **options: Any) -> tuple[Inference, dict[int, dict[str, n
     return program, {MODEL: model, ROWS: {"features": rows} | pad, **{party: {} for party in range(2, n)}}
 
 
+def _tree(n: int, depth: int) -> tuple[TreeInference, dict[int, dict[str, np.ndarray]]]:
+    """Rows at thresholds, a step beside them, and far from them."""
+    random, splits = np.random.default_rng(13), 2**depth - 1
+    program = TreeInference(parties=n, rows=24, features=3, depth=depth, most=50.0, most_value=5.0, format=_SHORT)
+    model = {
+        "choice": np.eye(3, dtype=np.int64)[random.integers(0, 3, splits)],
+        "threshold": random.integers(-3, 4, splits) / 3,
+        "leaf": random.uniform(-5, 5, splits + 1),
+    }
+    beside = random.choice([-1, 0, 1], (24, 3)) * program.format.step
+    rows = random.integers(-3, 4, (24, 3)) / 3 + beside
+    rows[:2] = [[50.0] * 3, [-50.0] * 3]
+    return program, {MODEL: model, ROWS: {"features": rows}, **{party: {} for party in range(2, n)}}
+
+
 _SHORT = FixedPoint(bits=31, fraction=16)
 _LENGTH = len(_ODD) + 2
 _WIDE = FixedPoint(bits=62, fraction=31)
@@ -115,6 +131,8 @@ CASES = {
     "probabilities of a perceptron in a long format": lambda n: _questions(n, hidden=(5,), format=FixedPoint()),
     "classes of a perceptron": lambda n: _questions(n, hidden=(5,), reveal="class"),
     "classes of a perceptron with a pad": lambda n: _questions(n, hidden=(5,), reveal="padded"),
+    "a tree of one split": lambda n: _tree(n, 1),
+    "a tree of three levels": lambda n: _tree(n, 3),
 }  # fmt: skip
 ENGINES = [("embedded", "shamir"), *(("MP-SPDZ", name) for name in PROTOCOLS)]
 
@@ -173,8 +191,9 @@ def test_an_engine_comes_to_what_it_would_be_in_the_clear(engine, protocol, case
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["embedded", "MP-SPDZ"])
-def test_five_parties_come_to_the_same(engine, engine_of):
-    _compared(engine_of(engine), named("shamir"), "mean, weights from end to end", 5)
+@pytest.mark.parametrize("case", ["mean, weights from end to end", "logistic regression", "a tree of three levels"])
+def test_five_parties_come_to_the_same(engine, case, engine_of):
+    _compared(engine_of(engine), named("shamir"), case, 5)
 
 
 @pytest.mark.slow
