@@ -1,6 +1,6 @@
 """Rescaling and signs of shared numbers at a cost that training and inference can bear.
 
-Raw, MPyC rescales products and compares by random bits that are shared one by one: 426 rows take a second each time.
+Raw, MPyC rescales products and compares by random bits that are shared one by one, each with a root modulo a prime.
 
 Rescaling: a random number is made of parts that every set of parties but a minority knows (pseudorandom secret
 sharing; Cramer, Damgård, Ishai, TCC 2005). Their low bits add up without a wrap, so that the number's low end is known
