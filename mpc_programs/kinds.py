@@ -11,14 +11,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mpc_programs.inference import Inference
 from mpc_programs.mean_variance import MeanVariance
+from mpc_programs.regression_training import RegressionTraining
 from mpc_programs.secure_sum import SecureSum
+from mpc_programs.tree_inference import TreeInference
 from tasks.common.errors import InputError
 from tasks.mpc.program import Program
 
 KINDS: dict[str, type[Program]] = {
+    "inference": Inference,
     "mean_variance": MeanVariance,
+    "regression_training": RegressionTraining,
     "secure_sum": SecureSum,
+    "tree_inference": TreeInference,
 }
 
 

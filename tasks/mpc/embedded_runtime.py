@@ -31,6 +31,7 @@ import numpy as np
 from mpyc import asyncoro
 
 from tasks.common.errors import RunFailed
+from tasks.mpc.embedded_arithmetic import Arithmetic
 from tasks.mpc.embedded_party import REPORT_SECONDS, WAITING
 from tasks.mpc.formats import FixedPoint, Shape
 
@@ -54,7 +55,7 @@ class LostParty(RunFailed):
         super().__init__(f"the connection to party {party} was lost, probably because party {party} failed")
 
 
-class Runtime(mpyc.runtime.Runtime):
+class Runtime(Arithmetic):
     """Of one party of a job. sent: bytes to other parties, before encryption. fixed: MPyC's type of shared numbers."""
 
     def __init__(self, party: int, parties: int, first_port: int, folder: Path, numbers: FixedPoint) -> None:
@@ -170,6 +171,12 @@ class Runtime(mpyc.runtime.Runtime):
         fraction = self.fixed.frac_length
         scaled = _integers(values) << fraction if whole else _integers(np.rint(values * 2.0**fraction))
         return self.input(self.fixed.array(self.fixed.field.array(scaled), integral=whole))
+
+    def shared_by(self, party: int, values: np.ndarray, fixed: type) -> Any:
+        """One party's array, as shared numbers of a type (`SecFxp`). The others call this with any of its shape."""
+        scaled = _integers(np.rint(values * 2.0**fixed.frac_length))  # type: ignore[attr-defined]
+        numbers = fixed.array(fixed.field.array(scaled), integral=False)  # type: ignore[attr-defined]
+        return self.input(numbers, senders=party)
 
     async def opened(self, made: Any, shape: Shape) -> np.ndarray:
         """An output, shared or known already, for everybody: float64 in one dimension."""

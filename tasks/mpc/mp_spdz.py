@@ -67,11 +67,13 @@ class MpSpdz(Engine):
         self.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache, prefix=".compiling-") as name:
             place = Path(name)
-            shutil.copy(program.source, place / f"{_SCHEDULE}.mpc")
             given = {"parties": program.parties, "bits": program.format.bits, "fraction": program.format.fraction}
             arguments = [f"{key}={value}" for key, value in (given | program.settings()).items()]
+            # Given to the compiler as arguments, they would be in files' names, which may not be so long.
+            source = f"program.args += {arguments!r}\n{program.source.read_text(encoding='utf-8')}"
+            (place / f"{_SCHEDULE}.mpc").write_text(source, encoding="utf-8")
             domain = ["-R", str(bits)] if is_ring(protocol) else ["-F", str(bits)]
-            self._run_compiler(place, [*domain, "-E", compiler_name(protocol), f"{_SCHEDULE}.mpc", *arguments])
+            self._run_compiler(place, [*domain, "-E", compiler_name(protocol), f"{_SCHEDULE}.mpc"])
             (schedule,) = (place / "Programs" / "Schedules").glob("*.sch")
             made = Compiled(
                 program=program.name, protocol=protocol, parties=program.parties, digest=digest, folder=folder,

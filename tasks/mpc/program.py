@@ -75,8 +75,9 @@ class Program(Value, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits: of the program's fields and source."""
-        return content_hash([self.name, self.model_dump(mode="json"), self.source.read_text(encoding="utf-8")])[:16]
+        """16 hexadecimal digits: of the program's fields and source, and what that is compiled with."""
+        source = self.source.read_text(encoding="utf-8")
+        return content_hash([self.name, self.model_dump(mode="json"), self.settings(), source])[:16]
 
     @property
     def source(self) -> Path:

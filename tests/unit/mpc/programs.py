@@ -54,6 +54,23 @@ class Dividing(SecureSum):
         return {"mean": total / weight, "weight": weight}
 
 
+class Negative(SecureSum):
+    """1 where a sum is below 0, and 0 elsewhere. below: what magnitudes of sums are."""
+
+    below: float
+
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {"total": mpc.below_zero((await super().jointly(mpc, own))["total"], self.below)}
+
+
+class Squares(SecureSum):
+    """A sum times itself."""
+
+    async def jointly(self, mpc: Any, own: dict[str, np.ndarray]) -> dict[str, Any]:
+        total = (await super().jointly(mpc, own))["total"]
+        return {"total": total * total}
+
+
 class Failing(SecureSum):
     """A party's own code fails, with its input in the message, before it shares or while numbers are shared."""
 
