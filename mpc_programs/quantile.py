@@ -93,8 +93,8 @@ class Quantile(Program):
         half = 1 << (self.bins - 1).bit_length()
         while half > 1:
             half //= 2
-            probe = first + half - 1
-            is_after = up_to[np.minimum(probe, self.bins - 1)] * _WHOLE < rows * wanted
-            answers = np.rint(await mpc.output(is_after * shown)).astype(np.int64)
-            first += half * answers * (probe < self.bins)
+            # Up to the last bin there never are fewer than wanted.
+            probe = np.minimum(first + half - 1, self.bins - 1)
+            is_after = up_to[probe] * _WHOLE < rows * wanted
+            first += half * np.rint(await mpc.output(is_after * shown)).astype(np.int64)
         return {"bin": shown * (first + 1) - 1}

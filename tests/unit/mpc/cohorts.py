@@ -12,9 +12,10 @@ from mpc_programs.quantile import Quantile
 from mpc_programs.survival import Survival
 from tasks.mpc.program import Given
 
-# Cases above controls, by genotype; with a minimum of 5 the second and third are shown, and the fifth says nothing.
+# Cases above controls, by genotype; with a minimum of 5 the third and fourth are shown, and the sixth says nothing.
 ODD_TABLES = (
     [[9, 8, 4], [9, 9, 0]],  # 4 in a column
+    [[9, 8, 1], [9, 9, 0]],  # a single carrier
     [[9, 8, 5], [9, 9, 0]],
     [[9, 8, 0], [9, 9, 0]],  # none
     [[2, 2, 0], [9, 9, 9]],  # 4 cases

@@ -87,7 +87,10 @@ CASES = {
     "survival, all at once in one group": lambda n: of_survival(_alike(n, 12), parties=n, minimum=12),
     # At the last time 2 are at risk, and both have the event: fewer than 3 people, although 3 events have gathered.
     "survival, few at risk": lambda n: of_groups([[3, 1, 2], [3, 0, 5]], [[0] * 3] * 2, parties=n, minimum=3),
-    "survival to the last patient": lambda n: of_groups([[1, 1, 1], [0, 2, 1]], [[0, 2, 0]] * 2, parties=n, minimum=1),
+    # At the last time one of each group is at risk; one has the event.
+    "survival to the last patient": lambda n: of_groups(
+        [[1, 1, 1], [0, 2, 0]], [[0, 2, 0], [0, 2, 1]], parties=n, minimum=1
+    ),
     "genotypes of odd tables": lambda n: of_tables(*ODD_TABLES, parties=n, minimum=5),
     "genotypes": lambda n: of_association(patients(400, parties=n), parties=n, minimum=5),
     "alleles": lambda n: of_association(patients(100, parties=n), parties=n, minimum=1, by="alleles"),
