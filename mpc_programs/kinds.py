@@ -11,19 +11,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mpc_programs.association import Association
 from mpc_programs.inference import Inference
+from mpc_programs.joint_auc import JointAuc
 from mpc_programs.mean_variance import MeanVariance
+from mpc_programs.quantile import Quantile
 from mpc_programs.regression_training import RegressionTraining
 from mpc_programs.secure_sum import SecureSum
+from mpc_programs.survival import Survival
 from mpc_programs.tree_inference import TreeInference
 from tasks.common.errors import InputError
 from tasks.mpc.program import Program
 
 KINDS: dict[str, type[Program]] = {
+    "association": Association,
     "inference": Inference,
+    "joint_auc": JointAuc,
     "mean_variance": MeanVariance,
+    "quantile": Quantile,
     "regression_training": RegressionTraining,
     "secure_sum": SecureSum,
+    "survival": Survival,
     "tree_inference": TreeInference,
 }
 
