@@ -10,13 +10,16 @@ import operator
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tasks.common.errors import ParametersError
 from tasks.mpc.formats import Shape
 from tasks.mpc.program import Given, Outputs, Program
 
 # The weights' sum is at least this, so that division stays within its error.
 _LEAST_WEIGHT = 1.0
+# Behind the point, of what MP-SPDZ divides rightly: 31 of 62 bits did in all tests, 36 of 48 in none.
+_LONGEST_FRACTION = 31
 
 
 class SecureSum(Program):
@@ -31,6 +34,15 @@ class SecureSum(Program):
     most: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     weighted: bool = False
     most_weight: Annotated[float, Field(ge=_LEAST_WEIGHT, allow_inf_nan=False)] = 1000.0
+
+    @model_validator(mode="after")
+    def _divides(self) -> SecureSum:
+        if self.weighted and self.format.fraction > _LONGEST_FRACTION:
+            raise ParametersError(
+                f"quotients with {self.format.fraction} bits behind the point were found wrong in MP-SPDZ's rings; "
+                f"they are right with up to {_LONGEST_FRACTION}"
+            )
+        return self
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ def _run(engine, program, values):
     return engine.run(program, engine.compile(program, named("shamir")), given, _SECONDS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("parties", "bits"), [(3, 2), (3, 3), (3, 9), (3, 33), (3, 34), (3, 50), (4, 34), (5, 34)])
 def test_numbers_below_0_are_told_from_0_and_those_above(embedded, parties, bits):
     most = min(2 ** (bits - 1) - 1, 2**49 - 2**33)

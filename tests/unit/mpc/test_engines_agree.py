@@ -186,6 +186,12 @@ CASES = {
     "a tree of three levels": lambda n: _tree(n, 3),
 }  # fmt: skip
 ENGINES = [("embedded", "shamir"), *(("MP-SPDZ", name) for name in PROTOCOLS)]
+# Comparisons cost the embedded engine most: curves are left to the long tests.
+EVERY = [
+    pytest.param(*each, case, marks=pytest.mark.long if each[0] == "embedded" and "survival" in case else ())
+    for each in ENGINES
+    for case in CASES
+]
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +234,7 @@ def _compared(engine, protocol, case, parties):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize(("engine", "protocol"), ENGINES, ids=lambda name: name)
+@pytest.mark.parametrize(("engine", "protocol", "case"), EVERY, ids=lambda name: name)
 def test_an_engine_comes_to_what_it_would_be_in_the_clear(engine, protocol, case, engine_of):
     protocol = named(protocol)
     parties = max(3, protocol.fewest)
@@ -255,7 +260,7 @@ def test_of_many_quotients_none_is_off_now_and_then(engine_of):
         np.testing.assert_allclose(found["statistic"], plain["statistic"], rtol=0, atol=program.error())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["embedded", "MP-SPDZ"])
 @pytest.mark.parametrize("case", ["mean, weights from end to end", "logistic regression", "a tree of three levels"])
 def test_five_parties_come_to_the_same(engine, case, engine_of):

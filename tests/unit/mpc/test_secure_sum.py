@@ -95,3 +95,10 @@ def test_a_party_that_writes_another_number_or_too_few_is_named():
         agreed(WEIGHTED, [numbers, numbers[:2], numbers])
     with pytest.raises(PartyFailed):
         agreed(WEIGHTED, [np.full(3, np.nan)] * 3)
+
+
+def test_a_mean_in_a_format_that_mp_spdz_divides_wrongly_is_refused():
+    numbers = FixedPoint(bits=48, fraction=36)
+    SecureSum(parties=3, length=2, format=numbers)
+    with pytest.raises(ParametersError, match="36 bits behind the point"):
+        SecureSum(parties=3, length=2, weighted=True, most_weight=9.0, format=numbers)
