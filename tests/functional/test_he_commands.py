@@ -356,7 +356,7 @@ def drained(descriptor):
 
 def test_the_help_tells_the_exit_codes_and_who_does_what(home):
     help_ = " ".join(CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "200"}).output.split())
-    for words in ("14 encryption parameters", "15 key refused", "16 ciphertext", "24 would decrypt to something wrong"):
+    for words in ("14 parameters", "15 key refused", "16 ciphertext", "24 would decrypt to something wrong"):
         assert words in help_
     sides = CliRunner().invoke(cli.app, ["he", "--help"], env={"COLUMNS": "200"}).output
     for words in ("Owner: encrypt", "Evaluator: compute", "Owner: decrypt"):

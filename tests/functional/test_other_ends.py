@@ -10,7 +10,7 @@ from tests.functional.running import quick_policy, secured, start
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_an_interrupted_run_ends_in_order(tmp_path, number):
     run = start("run", "data-flow", "-p", quick_policy(tmp_path), home=tmp_path / "home")
     results = tmp_path / "home" / "results"
@@ -24,6 +24,7 @@ def test_an_interrupted_run_ends_in_order(tmp_path, number):
     assert list((tmp_path / "home" / "processes").iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_threshold_that_cannot_be_reached_tells_the_best_that_was(tmp_path):
     policy = quick_policy(tmp_path, thresholds={"public": 0.004}, adjust={"rungs": 1})
     result = secured("run", "data-flow", "-p", policy, home=tmp_path / "home")

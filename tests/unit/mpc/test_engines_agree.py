@@ -186,12 +186,17 @@ CASES = {
     "a tree of three levels": lambda n: _tree(n, 3),
 }  # fmt: skip
 ENGINES = [("embedded", "shamir"), *(("MP-SPDZ", name) for name in PROTOCOLS)]
-# Comparisons cost the embedded engine most: curves are left to the long tests.
+# Comparisons cost the embedded engine most, and Shamir's shares MP-SPDZ: what takes long is left to the long tests.
 EVERY = [
-    pytest.param(*each, case, marks=pytest.mark.long if each[0] == "embedded" and "survival" in case else ())
+    pytest.param(
+        *each, case,
+        marks=pytest.mark.long
+        if each == ("MP-SPDZ", "shamir") or (each[0] == "embedded" and "survival" in case)
+        else (),
+    )
     for each in ENGINES
     for case in CASES
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

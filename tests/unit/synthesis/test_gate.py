@@ -39,6 +39,7 @@ def test_rows_of_trees_go_on(tests, chop):
     assert made.copying.acceptable
 
 
+@pytest.mark.long
 def test_trees_keep_more_of_a_rare_result_when_it_is_drawn_after_what_it_depends_on(tests, chop, monkeypatch):
     """One test in twenty is positive. Drawn first, the result would hardly split any other column."""
     learned, control = tests
