@@ -5,11 +5,8 @@ A new program is one line in `KINDS`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
-
-from pydantic import ValidationError
 
 from mpc_programs.association import Association
 from mpc_programs.inference import Inference
@@ -20,7 +17,7 @@ from mpc_programs.regression_training import RegressionTraining
 from mpc_programs.secure_sum import SecureSum
 from mpc_programs.survival import Survival
 from mpc_programs.tree_inference import TreeInference
-from tasks.common.errors import InputError
+from tasks.common import descriptions
 from tasks.mpc.program import Program
 
 KINDS: dict[str, type[Program]] = {
@@ -43,16 +40,4 @@ def read(description: str | bytes | Mapping[str, Any]) -> Program:
         InputError: it is no JSON, names no program that is known, or its fields are not those of the program.
         ParametersError: the program would be impossible.
     """
-    if not isinstance(description, Mapping):
-        try:
-            description = json.loads(description)
-        except ValueError:
-            raise InputError("the description of the program is no JSON") from None
-    kind = description.get("kind") if isinstance(description, Mapping) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"the program's kind is {kind!r}; there are {', '.join(sorted(KINDS))}")
-    try:
-        return KINDS[kind].model_validate_json(json.dumps(description))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'all'}: {each['msg']}" for each in error.errors())
-        raise InputError(f"this is no description of {kind}: {wrong}") from None
+    return descriptions.read(description, KINDS, "program")

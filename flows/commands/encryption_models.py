@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.markup import escape
 from flows.commands.terminal import JsonOption, QuietOption, bar, console, write_json
 from tasks.common.errors import InputError
 from tasks.common.store import write_text
+
+if TYPE_CHECKING:
+    from tasks.encryption.inference.certificate import Certificate
 
 
 def model(
@@ -83,7 +86,10 @@ def model(
         found.write(certificate)
     write_json(json, {"job": str(out), **found.model_dump(mode="json")})
     if not quiet:
-        console.print(escape(found.text()), end="", soft_wrap=True)
-        console.print(
-            f"wrote {escape(str(out))}; next: secured he keys make keys --job {escape(str(out))}", soft_wrap=True
-        )
+        _tell(found, out)
+
+
+def _tell(found: Certificate, out: Path) -> None:
+    path = escape(str(out))
+    console.print(escape(found.text()), end="", soft_wrap=True)
+    console.print(f"wrote {path}; next: secured he keys make keys --job {path}", soft_wrap=True)

@@ -6,13 +6,10 @@ in `KINDS`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
-from tasks.common.errors import InputError
+from tasks.common import descriptions
 from tasks.encryption.inference.job import Inference
 from tasks.encryption.job import Job
 from tasks.encryption.jobs.aggregation import Aggregation
@@ -45,16 +42,4 @@ def read(description: str | bytes | Mapping[str, Any]) -> Job:
             names fields, never what stands in them.
         ParametersError: the job would be impossible.
     """
-    if not isinstance(description, Mapping):
-        try:
-            description = json.loads(description)
-        except ValueError:
-            raise InputError("the description of the job is no JSON") from None
-    kind = description.get("kind") if isinstance(description, Mapping) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"the job's kind is {kind!r}; there are {', '.join(sorted(KINDS))}")
-    try:
-        return KINDS[kind].model_validate_json(json.dumps(description))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'all'}: {each['msg']}" for each in error.errors())
-        raise InputError(f"this is no description of the job {kind}: {wrong}") from None
+    return descriptions.read(description, KINDS, "job")
